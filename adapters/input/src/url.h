@@ -1,0 +1,34 @@
+// The little of URLs (RFC 3986) that input has to know: is it one that can be called, and how paths join a base.
+//
+// Not a URL library: nothing is decoded or normalised; what the user wrote is what is called and recorded.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace pawl::input {
+
+/// nullopt: an absolute http or https URL with a host. Else what was expected ("a host behind https://").
+/// User names and passwords are refused: a URL goes into the record, and secrets must not.
+[[nodiscard]] std::optional<std::string> find_url_fault(std::string_view url);
+
+/// A base such as "https://host/v1", ready to be joined to.
+class UrlBase {
+ public:
+  UrlBase() = default;
+  /// `url` must be without fault, query and fragment.
+  explicit UrlBase(std::string_view url);
+
+  [[nodiscard]] bool empty() const noexcept { return origin_.empty(); }
+
+  /// Writes the absolute form of `path`, which begins with '/', to `out`. Dropping the base's path where `path` begins
+  /// with it lets batch files that say /v1/… meet a base that says /v1, as OpenAI's both do.
+  void join(std::string_view path, std::string& out) const;
+
+ private:
+  std::string origin_;  // "https://host:port"
+  std::string path_;    // "" or "/v1", no slash at the end
+};
+
+}  // namespace pawl::input
