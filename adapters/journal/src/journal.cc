@@ -1,0 +1,344 @@
+#include <pawl/journal.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <memory_resource>
+#include <optional>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include <pawl/inbox.h>
+#include <pawl/thread.h>
+
+#include "counters.h"
+#include "format.h"
+#include "message.h"
+#include "recovery.h"
+#include "segments.h"
+
+namespace pawl::journal {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::chrono::milliseconds kAnswerSyncDelay{5};
+
+}  // namespace
+
+Result<void> Options::validate() const {
+  if (folder.empty()) return failure(ErrorCode::usage, "the journal needs a folder");
+  if (segment_bytes < 64 * 1024 || segment_bytes > 1024ull * 1024 * 1024)
+    return failure(ErrorCode::usage,
+                   "a journal segment must be 65536 to 1073741824 bytes, not " + std::to_string(segment_bytes));
+  if (record_bytes_max < 1024 || record_bytes_max > 2048ull * 1024 * 1024)
+    return failure(ErrorCode::usage, "the largest journal record must be 1024 to 2147483648 bytes, not " +
+                                         std::to_string(record_bytes_max));
+  return {};
+}
+
+// The writer thread owns everything but what is marked otherwise. Others reach it through two inboxes: tasks to save,
+// and messages. Both are worked off in the order they came in, so an answer is written before its task's release is
+// looked at.
+struct Journal::Impl {
+  Impl(const Options& chosen, Recovery recovered)
+      : options(chosen), recovery(std::move(recovered)), left(recovery.left()), segments(chosen, counters) {}
+
+  void run();
+  void save(Task* first);
+  [[nodiscard]] Result<void> save_group(std::span<Task* const> tasks);
+  void give_up_group(const Error& why);
+  void apply(Message* first);
+  void write_answers(Message& message);
+  void release_marks(const Message::Marks& marks);
+  void drain_messages();
+  void send(std::unique_ptr<Message> message) noexcept;
+  void settle(Result<void> result);
+
+  const Options options;
+  Recovery recovery;  // the thread that calls next()
+  const Left left;
+  Counters counters;
+  MessagePool pool;
+  Inbox<Task> tasks;
+  Inbox<Message> messages;
+
+  std::atomic<bool> cancelled{false};         // set once by cancel(), read by the writer
+  std::atomic<bool> stopping{false};          // set once by stop(), read by the writer
+  std::atomic<std::uint64_t> next_ticket{1};  // taken by note_answers(); only has to be unique
+  Counter queued_answer_bytes;                // added by note_answers(), subtracted by the writer
+  Counter taken, begun, given_back;           // tasks: take(), the writer, the writer
+
+  struct Ticket {
+    std::uint64_t segment = 0;
+    std::uint64_t live = 0;  // answers under it whose tasks are not released
+  };
+  std::pmr::unsynchronized_pool_resource ticket_memory;
+  std::pmr::unordered_map<std::uint64_t, Ticket> tickets{&ticket_memory};
+  Segments segments;
+  std::vector<Task*> group;
+  std::optional<Error> broken;               // why nothing is written any more
+  std::optional<Clock::time_point> sync_by;  // answers are written and not synced; they shall be by then
+  StageSink* sink = nullptr;
+  bool stopped = false;
+  std::thread writer;
+};
+
+void Journal::Impl::run() {
+  for (;;) {
+    // acquire [J1]: what was put in before stop() is seen by the take_all() below
+    const bool last_round = stopping.load(std::memory_order_acquire);
+    Message* message = messages.take_all();
+    Task* task = tasks.take_all();
+    if (message != nullptr) apply(message);
+    if (task != nullptr) save(task);
+    segments.reap();
+    if (message != nullptr || task != nullptr) continue;
+    if (sync_by && (last_round || Clock::now() >= *sync_by)) {
+      sync_by.reset();
+      settle(segments.sync());
+    }
+    if (last_round) return;
+    tasks.wait(sync_by.value_or(Clock::time_point::max()));
+  }
+}
+
+void Journal::Impl::settle(Result<void> result) {
+  if (!result && !broken) broken = std::move(result.error());
+}
+
+void Journal::Impl::save(Task* first) {
+  group.clear();
+  for (Task* task = first; task != nullptr; task = task->link) group.push_back(task);
+  begun.add(group.size());
+  if (cancelled.load(std::memory_order_relaxed)) {  // relaxed: a group that just misses it is saved, which is as good
+    give_up_group({ErrorCode::cancelled, "the run is stopping; the task was not accepted", 0});
+  } else if (broken) {
+    give_up_group(*broken);
+  } else if (auto saved = save_group(group); !saved) {
+    broken = std::move(saved.error());
+    give_up_group(*broken);
+  }
+  given_back.add(group.size());
+  sink->done(group);
+}
+
+Result<void> Journal::Impl::save_group(std::span<Task* const> tasks_of_group) {
+  std::uint64_t saved = 0;
+  for (Task* task : tasks_of_group) {
+    const std::uint64_t bytes = record_bytes(task->request);
+    if (bytes > options.record_bytes_max) {
+      task->give_up({ErrorCode::usage,
+                     "the task takes " + std::to_string(bytes) + " bytes in the journal, more than the " +
+                         std::to_string(options.record_bytes_max) + " allowed",
+                     0});
+      continue;
+    }
+    auto number = segments.add_task(task->request);
+    if (!number) return std::unexpected(std::move(number.error()));
+    task->save_mark = *number;
+    task->answer_mark = 0;
+    ++saved;
+  }
+  const bool sync = options.durability == Durability::sync;
+  auto done = sync ? segments.sync() : segments.flush();
+  if (!done) return done;
+  if (sync) sync_by.reset();
+  for (Task* task : tasks_of_group)
+    if (task->fate == Fate::live) task->saved = true;
+  counters.tasks.add(saved);
+  counters.groups.add(1);
+  return {};
+}
+
+void Journal::Impl::give_up_group(const Error& why) {
+  for (Task* task : group) task->give_up(why);
+}
+
+void Journal::Impl::apply(Message* first) {
+  bool wrote = false;
+  while (first != nullptr) {
+    std::unique_ptr<Message> message(std::exchange(first, first->link));
+    switch (message->kind) {
+      case Message::Kind::answers:
+        write_answers(*message);
+        wrote = true;
+        break;
+      case Message::Kind::release:
+        for (const auto& marks : message->marks) release_marks(marks);
+        break;
+      case Message::Kind::passed: segments.unpin(message->segment, message->count); break;
+    }
+    pool.give(std::move(message));
+  }
+  if (!wrote || broken) return;
+  // In the kernel's hands they survive our death; the disk has them with the next group or when the delay is over.
+  settle(segments.flush());
+  if (options.durability == Durability::sync && !sync_by) sync_by = Clock::now() + kAnswerSyncDelay;
+}
+
+void Journal::Impl::write_answers(Message& message) {
+  queued_answer_bytes.subtract(message.bytes.size());
+  if (!broken) {
+    auto number = segments.add_answers(std::as_const(message.bytes).bytes(), message.count);
+    if (number) {
+      counters.answers.add(message.count);
+      tickets[message.ticket] = {*number, message.count};
+      return;
+    }
+    broken = std::move(number.error());
+  }
+  counters.answers_dropped.add(message.count);
+}
+
+void Journal::Impl::release_marks(const Message::Marks& marks) {
+  segments.release_task(marks.save);
+  if (marks.answer == 0) return;
+  if ((marks.answer & kTicketBit) == 0) {
+    segments.release_answer(marks.answer);
+    return;
+  }
+  const auto at = tickets.find(marks.answer);
+  if (at == tickets.end()) return;  // could not be written
+  segments.release_answer(at->second.segment);
+  if (--at->second.live == 0) tickets.erase(at);
+}
+
+void Journal::Impl::send(std::unique_ptr<Message> message) noexcept {
+  Message* node = message.release();
+  if (messages.push({&node, 1})) tasks.ring();  // the writer sleeps on the tasks' bell
+}
+
+void Journal::Impl::drain_messages() {
+  if (Message* message = messages.take_all()) apply(message);
+}
+
+Journal::Journal(std::unique_ptr<Impl> impl) noexcept : impl_(std::move(impl)) {}
+
+Journal::~Journal() {
+  if (!impl_->stopped) stop();
+}
+
+Result<std::unique_ptr<Journal>> Journal::open(const Options& options) {
+  if (auto valid = options.validate(); !valid) return std::unexpected(std::move(valid.error()));
+  if (auto made = make_folder(options.folder); !made) return std::unexpected(std::move(made.error()));
+  auto recovery = Recovery::open(options.folder);
+  if (!recovery) return std::unexpected(std::move(recovery.error()));
+  auto impl = std::make_unique<Impl>(options, std::move(*recovery));
+  if (auto opened = impl->segments.open(impl->recovery.next_number()); !opened)
+    return std::unexpected(std::move(opened.error()));
+  for (const LeftSegment& segment : impl->recovery.segments())
+    if (segment.tasks + segment.answers > 0) impl->segments.adopt(segment.name.number, segment.tasks);
+  return std::unique_ptr<Journal>(new Journal(std::move(impl)));
+}
+
+Left Journal::left() const noexcept { return impl_->left; }
+
+Result<bool> Journal::next(Recovered& recovered) {
+  auto more = impl_->recovery.next(recovered);
+  for (const Passed& passed : impl_->recovery.take_passed()) {
+    auto message = impl_->pool.take();
+    message->kind = Message::Kind::passed;
+    message->segment = passed.segment;
+    message->count = passed.answers_used;
+    impl_->send(std::move(message));
+  }
+  return more;
+}
+
+void Journal::forget(const Recovered& recovered) noexcept {
+  auto message = impl_->pool.take();
+  message->kind = Message::Kind::release;
+  message->marks.push_back({recovered.save_mark, recovered.answer_mark});
+  impl_->send(std::move(message));
+}
+
+Stats Journal::stats() const noexcept {
+  const Counters& counters = impl_->counters;
+  Stats stats;
+  stats.tasks = counters.tasks.read();
+  stats.answers = counters.answers.read();
+  stats.answers_dropped = counters.answers_dropped.read();
+  stats.groups = counters.groups.read();
+  stats.syncs = counters.syncs.read();
+  stats.bytes = counters.bytes.read();
+  stats.segments_made = counters.segments_made.read();
+  stats.segments_reused = counters.segments_reused.read();
+  stats.segments_removed = counters.segments_removed.read();
+  return stats;
+}
+
+void Journal::attach(StageSink& sink) {
+  impl_->sink = &sink;
+  impl_->writer = std::thread([impl = impl_.get()] {
+    name_this_thread("pawl-journal");
+    impl->run();
+  });
+}
+
+void Journal::take(std::span<Task* const> tasks) noexcept {
+  impl_->taken.add(tasks.size());
+  impl_->tasks.push(tasks);
+}
+
+void Journal::cancel(Cancel) noexcept {
+  // Both kinds mean the same here: what is being written is done in a moment, what is not is not worth writing.
+  impl_->cancelled.store(true, std::memory_order_relaxed);  // relaxed: see save()
+}
+
+void Journal::stop() noexcept {
+  if (impl_->stopped) return;
+  impl_->stopped = true;
+  if (impl_->writer.joinable()) {
+    impl_->stopping.store(true, std::memory_order_release);  // release [J1]
+    impl_->tasks.ring();
+    impl_->writer.join();
+  } else {
+    impl_->drain_messages();  // never attached: there may be forgotten tasks to account for
+  }
+  impl_->segments.finish(impl_->broken ? Ending::broken : Ending::whole);
+}
+
+StageGauge Journal::gauge() const noexcept {
+  const std::uint64_t given_back = impl_->given_back.read();
+  const std::uint64_t begun = std::max(given_back, impl_->begun.read());
+  const std::uint64_t taken = std::max(begun, impl_->taken.read());
+  return {.waiting = taken - begun, .active = begun - given_back, .delayed = 0};
+}
+
+void Journal::note_answers(std::span<Task* const> tasks) noexcept {
+  auto message = impl_->pool.take();
+  message->kind = Message::Kind::answers;
+  message->count = 0;
+  // relaxed: a ticket only has to be unique
+  message->ticket = impl_->next_ticket.fetch_add(1, std::memory_order_relaxed) | kTicketBit;
+  const std::uint64_t queued = impl_->queued_answer_bytes.read();
+  for (Task* task : tasks) {
+    if (task->outcome.kind == Outcome::Kind::none || task->answer_mark != 0) continue;
+    const std::uint64_t bytes = record_bytes(task->outcome);
+    if (bytes > impl_->options.record_bytes_max ||
+        queued + message->bytes.size() + bytes > impl_->options.answer_bytes_queued_max) {
+      impl_->counters.answers_dropped.add(1);
+      continue;
+    }
+    append_answer(message->bytes, task->request.task_id, task->outcome);
+    task->answer_mark = message->ticket;
+    ++message->count;
+  }
+  if (message->count == 0) return impl_->pool.give(std::move(message));
+  impl_->queued_answer_bytes.add(message->bytes.size());
+  impl_->send(std::move(message));
+}
+
+void Journal::release(std::span<Task* const> tasks) noexcept {
+  if (tasks.empty()) return;
+  auto message = impl_->pool.take();
+  message->kind = Message::Kind::release;
+  for (const Task* task : tasks) message->marks.push_back({task->save_mark, task->answer_mark});
+  impl_->send(std::move(message));
+}
+
+}  // namespace pawl::journal
