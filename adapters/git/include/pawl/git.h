@@ -1,0 +1,149 @@
+// Results into a git repository: the encode and commit stages, and what is already committed.
+//
+// The branch is the truth. A commit holds the results that became ready together; several commits share one pack,
+// which is durable before the branch moves. Everything under `<git dir>/pawl/` is private and can be rebuilt from
+// the branch, but for the journal.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include <pawl/error.h>
+#include <pawl/export.h>
+#include <pawl/stages.h>
+#include <pawl/task.h>
+
+namespace pawl::git {
+
+enum class Layout : std::uint8_t {
+  record,  // STREAM/<fan-out>/<id>.json, the OpenAI Batch output object with the request beside it
+  raw,     // the response body as it came, at a path made from a template; unchanged bodies make no commit
+};
+
+struct RepositoryOptions {
+  std::filesystem::path path;  // work tree or bare repository
+  std::string branch;          // short or full name; empty: the checked-out one
+  enum class Missing : std::uint8_t { create, fail } missing = Missing::create;
+};
+
+/// An open repository. Owns libgit2's handle. Movable between threads, used by one at a time unless said otherwise.
+class PAWL_API Repository {
+ public:
+  /// Opens, or makes (with a work tree, branch `main` unless git's init.defaultBranch says otherwise). Makes
+  /// `<git dir>/pawl` with mode 0700.
+  /// Errors: repository (not one, owned by someone else, detached HEAD without a branch named), io.
+  [[nodiscard]] static Result<std::unique_ptr<Repository>> open(const RepositoryOptions& options);
+  ~Repository();
+  Repository(const Repository&) = delete;
+  Repository& operator=(const Repository&) = delete;
+
+  [[nodiscard]] const std::filesystem::path& git_dir() const noexcept;
+  [[nodiscard]] const std::filesystem::path& private_folder() const noexcept;  // <git dir>/pawl
+  [[nodiscard]] const std::filesystem::path& work_tree() const noexcept;       // empty: bare
+  [[nodiscard]] const std::string& branch() const noexcept;                    // full name, refs/heads/…
+  [[nodiscard]] bool created() const noexcept;                                 // made by open()
+
+  struct PAWL_LOCAL Impl;
+  [[nodiscard]] Impl& impl() noexcept;  // for this part's own files
+
+ private:
+  explicit Repository(std::unique_ptr<Impl> impl) noexcept;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// What the files and the index of the checked-out branch are left with when a run ends. The branch has everything.
+struct WorkTreeReport {
+  std::uint64_t files_left = 0;  // not touched: something of a person's was in the way; counted at each change
+  std::string first_left;        // path of the first of them
+  std::string problem;           // empty: none; the next run catches up
+};
+
+struct PAWL_API CommitOptions {
+  Layout layout = Layout::record;
+  std::string path_template = "{host}{path}";     // raw only; fields {host} {path} {query} {stream} {id}
+  std::uint32_t commit_tasks = 256;               // 1 …: most results in one commit
+  std::chrono::milliseconds commit_every{1000};   // longest wait of a ready result for its commit
+  std::chrono::milliseconds publish_every{1000};  // longest wait of a commit for the branch to move
+  std::uint64_t run = 0;                          // TaskId::run; trailer `Pawl-Run:`
+  enum class WorkTree : std::uint8_t { update, leave } work_tree = WorkTree::update;
+  // Called once at the end of Stage::stop(), on its thread, if there is something to report. Must not throw.
+  std::function<void(const WorkTreeReport&)> on_work_tree_report{};
+
+  [[nodiscard]] Result<void> validate() const;
+};
+
+/// Renders, hashes and deflates outcomes; thread-safe as Encoder asks.
+[[nodiscard]] PAWL_API Result<std::unique_ptr<Encoder>> make_encoder(const CommitOptions& options);
+
+/// The commit stage. Borrows `repository`, which must outlive it and which it alone uses from attach() to stop().
+/// A task comes back `committed` (and perhaps `unchanged`), or given up: `obstructed` concerns it alone (a file
+/// or folder of another is where its file belongs), `repository` and `io` break the stage.
+[[nodiscard]] PAWL_API Result<std::unique_ptr<Stage>> make_commit_stage(Repository& repository,
+                                                                        const CommitOptions& options);
+
+/// Name of a run for people and trailers: RFC 3339 UTC with microseconds, from TaskId::run.
+[[nodiscard]] PAWL_API std::string run_name(std::uint64_t run);
+/// `id` of a task's record: "pawl-<16 hex digits of run>-<ordinal>". And back.
+[[nodiscard]] PAWL_API std::string record_id(TaskId task_id);
+[[nodiscard]] PAWL_API std::optional<TaskId> parse_record_id(std::string_view text);
+
+/// Turns any bytes into one path component that git, POSIX and people can live with: bytes outside [A-Za-z0-9._-]
+/// are percent-encoded, `.`, `..` and names beginning with `.git` (any case) lose their first dot to %2E, and what
+/// comes to 200 bytes or more is cut and gets a hash. Different inputs give different components.
+[[nodiscard]] PAWL_API std::string safe_component(std::string_view name);
+
+/// Where a record lies: "<stream>/<two or more digits>/<two digits>/<id>.json", fan-out by position so that no
+/// folder exceeds 100 entries until a stream has a million, and neighbours in the stream stay neighbours.
+[[nodiscard]] PAWL_API std::string record_path(std::string_view stream, std::uint64_t position, std::string_view id);
+
+/// Whether the branch already holds this very task (same task_id, or a younger task of the same key): asked for
+/// what the journal gives back. Record layout only; raw answers false, and an unchanged body makes no commit.
+[[nodiscard]] PAWL_API Result<bool> holds(Repository& repository, const Request& request, Layout layout);
+
+/// One committed record as found on the branch.
+struct CommittedKey {
+  std::uint64_t position = 0;
+  std::array<std::uint8_t, 16> digest{};  // of the request that produced it
+  bool success = false;                   // the record is a 2xx answer
+};
+
+/// Keys the branch holds: a cache on disk in the private folder, never trusted over git: rebuilt when missing,
+/// damaged, unclean or older than the branch. Holds no per-key memory. Thread-safe (one mutex; not in the hot path
+/// of the engine: input threads ask before they submit).
+class PAWL_API KeyIndex {
+ public:
+  /// Opens the cache if it belongs to the tip of the branch, else rebuilds it by reading the branch.
+  /// `on_progress(keys so far)` is called now and then during a rebuild.
+  [[nodiscard]] static Result<std::unique_ptr<KeyIndex>> open(Repository& repository,
+                                                              std::function<void(std::uint64_t)> on_progress = {});
+  ~KeyIndex();
+  KeyIndex(const KeyIndex&) = delete;
+  KeyIndex& operator=(const KeyIndex&) = delete;
+
+  [[nodiscard]] Result<std::optional<CommittedKey>> find(std::string_view stream, std::string_view id);
+  /// Adds a key or replaces what is known of it.
+  [[nodiscard]] Result<void> put(std::string_view stream, std::string_view id, const CommittedKey& key);
+  /// Next unused position of a stream; counts up at each call.
+  [[nodiscard]] Result<std::uint64_t> take_position(std::string_view stream);
+  /// Makes sure that take_position() of this stream answers more than `position` from now on (for recovered tasks).
+  void see_position(std::string_view stream, std::uint64_t position);
+  [[nodiscard]] std::uint64_t size() const;
+
+  /// Declares the cache to be that of the present tip of the branch, durably. Without it the next open() rebuilds.
+  /// Call at the end of a run in which everything put() has been committed.
+  [[nodiscard]] Result<void> mark_clean(Repository& repository);
+
+ private:
+  struct PAWL_LOCAL Impl;
+  explicit KeyIndex(std::unique_ptr<Impl> impl) noexcept;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace pawl::git

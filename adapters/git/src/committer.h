@@ -1,0 +1,106 @@
+// The commit stage: collects encoded results, forms commits of them, and has them published.
+//
+//   take() ─> inbox ─> committer thread: tree, commit, pack ─> publisher thread: disk, branch, work tree ─> done()
+//
+// The committer thread never waits for the disk unless it is two publications ahead. What is not published yet keeps
+// its tasks, so it can be built again on top of a branch that somebody else moved. After a failure the stage is
+// broken: everything that comes later is given up, because the tree in memory may be ahead of the branch.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <unordered_set>
+#include <vector>
+
+#include <pawl/error.h>
+#include <pawl/git.h>
+#include <pawl/inbox.h>
+#include <pawl/stages.h>
+
+#include "commit_text.h"
+#include "encoded.h"
+#include "publish.h"
+#include "repository.h"
+#include "tree.h"
+
+namespace pawl::git {
+
+class CommitStage final : public Stage {
+ public:
+  CommitStage(Repository& repository, const CommitOptions& options, Identity identity);
+  ~CommitStage() override;
+
+  void attach(StageSink& sink) override;
+  void take(std::span<Task* const> tasks) noexcept override;
+  void cancel(Cancel how) noexcept override;
+  void hurry() noexcept override;
+  void stop() noexcept override;
+  [[nodiscard]] StageGauge gauge() const noexcept override;
+
+  /// Any thread, from attach() on.
+  [[nodiscard]] CommitStats stats() const { return publisher_->stats(); }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  void run();
+  void collect();
+  void commit_what_is_due(Clock::time_point now);
+  void commit_front(std::size_t count);
+  [[nodiscard]] Result<void> build(std::span<Task* const> tasks);
+  [[nodiscard]] Result<void> add(Task& task, Encoded& file);
+  void finish_commit();
+  [[nodiscard]] std::string subject() const;
+  void start_publication();
+  [[nodiscard]] bool publication_is_due(Clock::time_point now) const;
+  void publish();
+  [[nodiscard]] Result<void> reload();
+  void rebuild();
+  void fail(Error why);
+  void give_up(std::span<Task* const> tasks);
+  [[nodiscard]] Clock::time_point next_deadline() const;
+  [[nodiscard]] Clock::duration shortened(std::chrono::milliseconds wait) const;
+  [[nodiscard]] bool finished() const;
+
+  Repository& borrowed_repository_;
+  const CommitOptions options_;
+  const Identity identity_;
+  const std::string trailer_;
+  StageSink* borrowed_sink_ = nullptr;
+  std::unique_ptr<Publisher> publisher_;  // from attach() on
+
+  Inbox<Task> inbox_;
+  std::atomic<std::uint64_t> waiting_{0};   // taken and in no commit yet; for the gauge
+  std::atomic<std::uint64_t> building_{0};  // in a commit that has not been handed over; for the gauge
+  // Written by cancel(), read by the committer: 0 no, 1 waiting, 2 all. A stale value only delays.
+  std::atomic<int> cancelled_{0};
+  std::atomic<bool> hurried_{false};  // set by hurry(), taken by the committer before it collects
+  std::atomic<bool> stopping_{false};
+
+  // The rest belongs to the committer thread.
+  OdbHandle odb_;
+  Tree tree_;
+  std::optional<ObjectId> head_;  // of the commits built; ahead of the branch
+  std::deque<Task*> pending_;     // collected, in no commit yet
+  Clock::time_point oldest_{};    // arrival of pending_.front()
+  Clock::time_point last_arrival_{};
+  std::unique_ptr<Publication> current_;  // null: nothing unpublished but with the publisher
+  std::uint64_t generation_ = 0;
+  std::optional<Error> broken_;
+  // Of the commit being built:
+  std::unordered_set<std::string_view> paths_;
+  std::vector<Task*> written_;
+  std::string commit_content_;
+
+  std::thread thread_;
+};
+
+}  // namespace pawl::git

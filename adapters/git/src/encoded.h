@@ -1,0 +1,23 @@
+// What the encoder hangs on a task for the committer: the file, ready to be appended to a pack.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+
+#include <pawl/task.h>
+
+namespace pawl::git {
+
+using ObjectId = std::array<std::uint8_t, 20>;  // SHA-1
+
+struct Encoded final : Attachment {
+  std::string path;         // in the tree, '/'-separated, every component safe; empty: nothing to write (see error)
+  std::string content;      // the file's bytes; also what the work tree gets
+  ObjectId blob_id{};       // SHA-1 of "blob <size>\0" + content
+  std::string pack_entry;   // pack entry header (type blob, inflated size) + zlib stream; git's pack format v2
+  std::uint32_t crc32 = 0;  // of pack_entry, as the idx v2 file wants it
+  std::string subject;      // commit subject if this task is alone in its commit: "STREAM ID: 200 in 1.24 s"
+};
+
+}  // namespace pawl::git

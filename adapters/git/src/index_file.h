@@ -1,0 +1,40 @@
+// Brings changes into git's index file, whatever its size, in one sequential pass of reading and one of writing.
+//
+// libgit2 reads an index into memory, about 150 MB for a million files, and inserts each new path by moving all behind
+// it. Here the old file is read through a small buffer to find out where which change belongs, then copied with the
+// changes spliced in: time linear in the size of the file, memory in the number of changes. What others put into the
+// index stays byte for byte: their entries, conflict stages, flags. Of the extensions only REUC (resolved conflicts)
+// stays; the others are caches that git builds again.
+//
+// It knows index versions 2 and 3, whole. For others (version 4, split and sparse ones, a damaged one) it declines
+// and touches nothing: ask libgit2 then.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+
+#include <pawl/error.h>
+
+#include "index_changes.h"
+
+namespace pawl::git {
+
+struct IndexPlaces {
+  std::filesystem::path index;      // the file; beside it, for a moment, its lock
+  std::filesystem::path temporary;  // where the new one is written, on the same file system; what is there is lost
+  std::filesystem::path root;       // of the work tree
+  std::filesystem::path lock_note;  // where it says that the lock is ours, see LockNote
+};
+
+enum class IndexOutcome : std::uint8_t {
+  current,   // the index says what the changes say; others see the old one or the new one, never a part
+  declined,  // not an index this can write; nothing was touched
+};
+
+/// Sorts `changes` and brings those the index takes (see IndexChanges::taken) into it; a path that a person has staged
+/// a folder for, or a folder of which is a staged file, or that is in conflict, is left alone. The lock is held only
+/// to put the new file in place, or all along if the index changed in between. Not synced: an index can be made again.
+/// One thread at a time; blocks on the disk. Errors: repository (index.lock is there), io (naming the file).
+[[nodiscard]] Result<IndexOutcome> update_index(const IndexPlaces& places, IndexChanges& changes);
+
+}  // namespace pawl::git

@@ -1,0 +1,146 @@
+#include "layout.h"
+
+#include <array>
+#include <cstdint>
+#include <utility>
+
+#include <pawl/git.h>
+
+#include "hex.h"
+
+namespace pawl::git {
+namespace {
+
+char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
+
+// Collects components; a component goes out when the separator after it is seen.
+class PathWriter {
+ public:
+  explicit PathWriter(std::string& path) : path_(path) { path_.clear(); }
+
+  void add(char c) { component_ += c; }
+
+  void separate() {
+    // Slashes in front would be an absolute path, which only means "from the root of the repository" here.
+    if (path_.empty() && component_.empty()) return;
+    end_component();
+  }
+
+  void finish() {
+    if (component_.empty()) component_ = "index";
+    end_component();
+  }
+
+ private:
+  void end_component() {
+    if (!path_.empty()) path_ += '/';
+    path_ += safe_component(component_);
+    component_.clear();
+  }
+
+  std::string& path_;
+  std::string component_;
+};
+
+void add_splitting(PathWriter& writer, std::string_view text) {
+  for (const char c : text) {
+    if (c == '/') {
+      writer.separate();
+    } else {
+      writer.add(c);
+    }
+  }
+}
+
+void add_url_path(PathWriter& writer, std::string_view path) {
+  if (path.empty()) path = "/";
+  for (std::size_t i = 0; i < path.size(); ++i) {
+    if (path[i] == '/') {
+      writer.separate();
+      continue;
+    }
+    const bool escape =
+        path[i] == '%' && i + 2 < path.size() && hex_value(path[i + 1]) >= 0 && hex_value(path[i + 2]) >= 0;
+    if (escape) {
+      writer.add(static_cast<char>(hex_value(path[i + 1]) * 16 + hex_value(path[i + 2])));
+      i += 2;
+    } else {
+      writer.add(path[i]);
+    }
+  }
+}
+
+}  // namespace
+
+UrlParts split_url(std::string_view url) noexcept {
+  const std::size_t scheme = url.find("://");
+  if (scheme != std::string_view::npos) url.remove_prefix(scheme + 3);
+  url = url.substr(0, url.find('#'));
+  UrlParts parts;
+  if (const std::size_t mark = url.find('?'); mark != std::string_view::npos) {
+    parts.query = url.substr(mark + 1);
+    url = url.substr(0, mark);
+  }
+  if (const std::size_t slash = url.find('/'); slash != std::string_view::npos) {
+    parts.path = url.substr(slash);
+    url = url.substr(0, slash);
+  }
+  const std::size_t user = url.rfind('@');
+  parts.host = user == std::string_view::npos ? url : url.substr(user + 1);
+  return parts;
+}
+
+Result<PathTemplate> PathTemplate::parse(std::string_view text) {
+  constexpr std::array<std::pair<std::string_view, Field>, 5> kFields = {{{"host", Field::host},
+                                                                          {"path", Field::path},
+                                                                          {"query", Field::query},
+                                                                          {"stream", Field::stream},
+                                                                          {"id", Field::id}}};
+  const std::string quoted = "path template '" + std::string(text) + "': ";
+  if (text.empty()) return failure(ErrorCode::usage, "the path template is empty");
+  PathTemplate parsed;
+  while (!text.empty()) {
+    const std::size_t brace = text.find_first_of("{}");
+    if (brace != 0) {
+      parsed.pieces_.push_back({Field::literal, std::string(text.substr(0, brace))});
+      text.remove_prefix(brace == std::string_view::npos ? text.size() : brace);
+      continue;
+    }
+    const std::size_t end = text.find('}');
+    if (text.front() == '}' || end == std::string_view::npos) {
+      return failure(ErrorCode::usage, quoted + "a brace has no partner");
+    }
+    const std::string_view name = text.substr(1, end - 1);
+    const auto* known = kFields.begin();
+    while (known != kFields.end() && known->first != name) ++known;
+    if (known == kFields.end()) {
+      return failure(ErrorCode::usage, quoted + "there is no field {" + std::string(name) +
+                                           "}; there are {host} {path} {query} {stream} {id}");
+    }
+    parsed.pieces_.push_back({known->second, {}});
+    text.remove_prefix(end + 1);
+  }
+  return parsed;
+}
+
+void PathTemplate::fill(const Request& request, std::string& path) const {
+  const UrlParts url = split_url(request.url);
+  PathWriter writer(path);
+  for (const Piece& piece : pieces_) {
+    switch (piece.field) {
+      case Field::literal: add_splitting(writer, piece.text); break;
+      case Field::stream: add_splitting(writer, request.stream); break;
+      case Field::id: add_splitting(writer, request.id); break;
+      case Field::path: add_url_path(writer, url.path); break;
+      case Field::host:
+        for (const char c : url.host) writer.add(lower(c));  // hosts have no case (RFC 9110 section 4.2.3)
+        break;
+      case Field::query:
+        for (const char c : url.query) writer.add(c);
+        break;
+    }
+  }
+  writer.finish();
+}
+
+}  // namespace pawl::git

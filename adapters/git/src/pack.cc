@@ -1,0 +1,292 @@
+#define OPENSSL_SUPPRESS_DEPRECATED  // unlike EVP, the old API allocates nothing and cannot fail
+
+#include "pack.h"
+
+#include <fcntl.h>
+#include <libdeflate.h>
+#include <openssl/sha.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <limits>
+#include <utility>
+
+#include "open_file.h"
+#include "pack_entry.h"
+
+namespace pawl::git {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kHeaderBytes = 12;        // "PACK", version, number of objects
+constexpr std::size_t kBorrowFrom = 64 * 1024;  // copying less costs less than one more piece to write
+constexpr std::size_t kFirstSlots = 1024;
+constexpr std::uint8_t kOffsetDelta = 6;            // gitformat-pack(5): OBJ_OFS_DELTA
+constexpr std::uint64_t kLargeOffset = 1ull << 31;  // from here on the index needs 64-bit offsets
+constexpr std::size_t kStoredBlock = 65535;         // RFC 1951 section 3.2.4: most bytes in a stored block
+
+void append_big_endian(std::string& out, std::uint64_t value, int bytes) {
+  for (int shift = 8 * (bytes - 1); shift >= 0; shift -= 8) out.push_back(static_cast<char>(value >> shift));
+}
+
+/// A zlib stream that stores its content.
+void append_stored(std::string& out, std::string_view content) {
+  out += "\x78\x01";
+  std::string_view rest = content;
+  do {
+    const std::string_view block = rest.substr(0, kStoredBlock);
+    rest.remove_prefix(block.size());
+    const auto length = static_cast<std::uint16_t>(block.size());
+    const auto inverted = static_cast<std::uint16_t>(~length);
+    out.push_back(rest.empty() ? '\1' : '\0');
+    for (const std::uint16_t word : {length, inverted}) {
+      out.push_back(static_cast<char>(word & 0xff));
+      out.push_back(static_cast<char>(word >> 8));
+    }
+    out += block;
+  } while (!rest.empty());
+  append_big_endian(out, libdeflate_adler32(1, content.data(), content.size()), 4);
+}
+
+/// How far back the base of a delta lies, in the pack format's own number system: 7 bits a byte, each more byte
+/// counting from where the shorter ones end.
+void append_distance(std::string& out, std::uint64_t distance) {
+  std::array<char, 10> digits;
+  std::size_t begin = digits.size() - 1;
+  digits[begin] = static_cast<char>(distance & 0x7f);
+  while ((distance >>= 7) != 0) digits[--begin] = static_cast<char>(0x80 | (--distance & 0x7f));
+  out.append(digits.data() + begin, digits.size() - begin);
+}
+
+ObjectId sha1_of(std::span<const std::string_view> pieces) {
+  SHA_CTX context;
+  SHA1_Init(&context);
+  for (const std::string_view piece : pieces) SHA1_Update(&context, piece.data(), piece.size());
+  ObjectId digest;
+  SHA1_Final(digest.data(), &context);
+  return digest;
+}
+
+Error io_error(const char* what, const fs::path& path) {
+  const int why = errno;
+  return {ErrorCode::io, std::string("cannot ") + what + " " + path.string() + ": " + std::strerror(why), why};
+}
+
+/// Writes `pieces` durably into a fresh file in `folder`; `path` is its name as soon as it exists.
+Result<void> write_temporary(const fs::path& folder, const char* prefix, std::span<const std::string_view> pieces,
+                             fs::path& path) {
+  std::string pattern = (folder / (std::string(prefix) + "XXXXXX")).string();
+  const OpenFile file(::mkostemp(pattern.data(), O_CLOEXEC));
+  if (file.fd() < 0) return std::unexpected(io_error("make", pattern));
+  path = pattern;
+  const Result<void> written = write_all(file.fd(), pieces, path);
+  if (!written) return written;
+  if (::fchmod(file.fd(), 0444) != 0) return std::unexpected(io_error("set the mode of", path));
+  if (::fdatasync(file.fd()) != 0) return std::unexpected(io_error("sync", path));
+  return {};
+}
+
+}  // namespace
+
+Result<void> write_all(int fd, std::span<const std::string_view> pieces, const fs::path& path) {
+  constexpr std::size_t kMostPieces = 512;  // below IOV_MAX
+  std::array<iovec, kMostPieces> vectors;
+  std::size_t done = 0;  // of pieces[0]
+  while (!pieces.empty()) {
+    const std::size_t count = std::min(pieces.size(), kMostPieces);
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::string_view rest = pieces[i].substr(i == 0 ? done : 0);
+      vectors[i] = {const_cast<char*>(rest.data()), rest.size()};  // writev only reads
+    }
+    const ssize_t wrote = ::writev(fd, vectors.data(), static_cast<int>(count));
+    if (wrote < 0) {
+      if (errno == EINTR) continue;
+      return std::unexpected(io_error("write", path));
+    }
+    done += static_cast<std::size_t>(wrote);
+    while (!pieces.empty() && done >= pieces[0].size()) {
+      done -= pieces[0].size();
+      pieces = pieces.subspan(1);
+    }
+  }
+  return {};
+}
+
+Result<void> sync_folder(const fs::path& folder) {
+  const OpenFile file(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (file.fd() < 0) return std::unexpected(io_error("open", folder));
+  if (::fsync(file.fd()) != 0) return std::unexpected(io_error("sync", folder));
+  return {};
+}
+
+Pack::Pack(std::uint64_t generation) : generation_(generation), slots_(kFirstSlots) {
+  owned_.assign("PACK\0\0\0\2\0\0\0\0", kHeaderBytes);
+  size_ = kHeaderBytes;
+}
+
+std::size_t Pack::slot_of(const ObjectId& object_id) const noexcept {
+  // Ids are evenly spread already: their first bytes serve as the hash.
+  std::uint64_t hash;
+  std::memcpy(&hash, object_id.data(), sizeof hash);
+  const std::size_t mask = slots_.size() - 1;
+  std::size_t slot = hash & mask;
+  while (slots_[slot] != 0 && entries_[slots_[slot] - 1].object_id != object_id) slot = (slot + 1) & mask;
+  return slot;
+}
+
+bool Pack::contains(const ObjectId& object_id) const noexcept { return slots_[slot_of(object_id)] != 0; }
+
+/// Reserves a place for an object; false if it is in already.
+bool Pack::note(const ObjectId& object_id) {
+  if (2 * (entries_.size() + 1) > slots_.size()) {
+    slots_.assign(2 * slots_.size(), 0);
+    for (std::size_t i = 0; i < entries_.size(); ++i) {
+      slots_[slot_of(entries_[i].object_id)] = static_cast<std::uint32_t>(i + 1);
+    }
+  }
+  const std::size_t slot = slot_of(object_id);
+  if (slots_[slot] != 0) return false;
+  entries_.push_back({object_id, 0, size_});
+  slots_[slot] = static_cast<std::uint32_t>(entries_.size());
+  return true;
+}
+
+/// Everything appended to owned_ since `begin` is the entry of the object noted last.
+std::uint64_t Pack::finish_entry(std::size_t begin) {
+  const std::string_view entry = std::string_view(owned_).substr(begin);
+  entries_.back().crc32 = crc32_of(entry);
+  size_ += entry.size();
+  return entries_.back().offset;
+}
+
+std::optional<std::uint64_t> Pack::add(const ObjectId& object_id, ObjectType type, std::string_view content) {
+  if (!note(object_id)) return std::nullopt;
+  const std::size_t begin = owned_.size();
+  append_pack_entry(owned_, type, content);
+  return finish_entry(begin);
+}
+
+std::optional<std::uint64_t> Pack::add_ready(const ObjectId& object_id, std::string_view entry, std::uint32_t crc32) {
+  if (!note(object_id)) return std::nullopt;
+  if (entry.size() >= kBorrowFrom) {
+    borrowed_pieces_.push_back({owned_.size(), entry});
+  } else {
+    owned_ += entry;
+  }
+  entries_.back().crc32 = crc32;
+  size_ += entry.size();
+  return entries_.back().offset;
+}
+
+std::optional<std::uint64_t> Pack::add_delta(const ObjectId& object_id, std::uint64_t base_offset,
+                                             std::string_view delta) {
+  if (!note(object_id)) return std::nullopt;
+  const std::size_t begin = owned_.size();
+  append_entry_header(owned_, kOffsetDelta, delta.size());
+  append_distance(owned_, size_ - base_offset);
+  append_stored(owned_, delta);
+  return finish_entry(begin);
+}
+
+std::vector<std::string_view> Pack::pieces() const {
+  std::vector<std::string_view> pieces;
+  pieces.reserve(2 * borrowed_pieces_.size() + 2);
+  const std::string_view owned = owned_;
+  std::size_t done = 0;
+  for (const Borrowed& borrowed : borrowed_pieces_) {
+    pieces.push_back(owned.substr(done, borrowed.after - done));
+    pieces.push_back(borrowed.bytes);
+    done = borrowed.after;
+  }
+  pieces.push_back(owned.substr(done));
+  return pieces;
+}
+
+/// The index, version 2: fan-out, ids in order, their CRCs, their offsets, both trailers.
+std::string Pack::index_of(const ObjectId& trailer) {
+  std::ranges::sort(entries_, {}, &Entry::object_id);
+  std::string index;
+  index.reserve(8 + 4 * 256 + entries_.size() * 28 + 2 * trailer.size());
+  index.assign("\377tOc\0\0\0\2", 8);
+  std::size_t below = 0;
+  for (unsigned first = 0; first < 256; ++first) {
+    while (below < entries_.size() && entries_[below].object_id[0] <= first) ++below;
+    append_big_endian(index, below, 4);
+  }
+  for (const Entry& entry : entries_) {
+    index.append(reinterpret_cast<const char*>(entry.object_id.data()), entry.object_id.size());
+  }
+  for (const Entry& entry : entries_) append_big_endian(index, entry.crc32, 4);
+  std::string large;
+  for (const Entry& entry : entries_) {
+    if (entry.offset < kLargeOffset) {
+      append_big_endian(index, entry.offset, 4);
+    } else {
+      append_big_endian(index, kLargeOffset | (large.size() / 8), 4);
+      append_big_endian(large, entry.offset, 8);
+    }
+  }
+  index += large;
+  index.append(reinterpret_cast<const char*>(trailer.data()), trailer.size());
+  const std::string_view all = index;
+  const ObjectId own = sha1_of({&all, 1});
+  index.append(reinterpret_cast<const char*>(own.data()), own.size());
+  return index;
+}
+
+Result<PackFiles> PackFiles::write(Pack& pack, const fs::path& folder) {
+  if (::mkdir(folder.c_str(), 0777) != 0 && errno != EEXIST) return std::unexpected(io_error("make", folder));
+  std::string count;
+  append_big_endian(count, pack.entries_.size(), 4);
+  std::memcpy(pack.owned_.data() + 8, count.data(), count.size());
+
+  std::vector<std::string_view> pieces = pack.pieces();
+  const ObjectId trailer = sha1_of(pieces);
+  pieces.emplace_back(reinterpret_cast<const char*>(trailer.data()), trailer.size());
+
+  PackFiles files(folder);
+  files.name_ = "pack-" + to_hex(trailer);
+  const Result<void> pack_written = write_temporary(folder, "tmp_pack_", pieces, files.temporary_pack_);
+  if (!pack_written) return std::unexpected(pack_written.error());
+  const std::string index = pack.index_of(trailer);
+  const std::string_view whole = index;
+  const Result<void> index_written = write_temporary(folder, "tmp_idx_", {&whole, 1}, files.temporary_index_);
+  if (!index_written) return std::unexpected(index_written.error());
+  files.bytes_ = pack.size_ + trailer.size() + index.size();
+  return files;
+}
+
+PackFiles::PackFiles(PackFiles&& other) noexcept
+    : folder_(std::move(other.folder_)),
+      name_(std::move(other.name_)),
+      temporary_pack_(std::exchange(other.temporary_pack_, {})),
+      temporary_index_(std::exchange(other.temporary_index_, {})),
+      bytes_(other.bytes_) {}
+
+PackFiles::~PackFiles() {
+  // A file that cannot be removed now is removed by git's own prune: it knows these names.
+  if (!temporary_pack_.empty()) ::unlink(temporary_pack_.c_str());
+  if (!temporary_index_.empty()) ::unlink(temporary_index_.c_str());
+}
+
+Result<void> PackFiles::install() {
+  const auto rename_to = [this](fs::path& from, const char* suffix) -> Result<void> {
+    const fs::path to = folder_ / (name_ + suffix);
+    if (::rename(from.c_str(), to.c_str()) != 0) return std::unexpected(io_error("rename to", to));
+    from.clear();
+    return {};
+  };
+  // Readers find a pack by its index, so the index comes last.
+  if (const Result<void> renamed = rename_to(temporary_pack_, ".pack"); !renamed) return renamed;
+  if (const Result<void> renamed = rename_to(temporary_index_, ".idx"); !renamed) return renamed;
+  return sync_folder(folder_);
+}
+
+}  // namespace pawl::git

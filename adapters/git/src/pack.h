@@ -1,0 +1,106 @@
+// A pack under construction, and how it gets onto the disk.
+//
+// All objects of one publication go into one pack: git reads it at once and it is made durable with one sync. A pack
+// is built in memory by the committer and written by the publisher; never both at a time. When not to use it: for
+// single objects now and then, where libgit2's loose objects do.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <pawl/error.h>
+
+#include "encoded.h"
+#include "object_id.h"
+
+namespace pawl::git {
+
+class Pack {
+ public:
+  /// `generation` tells packs of one process apart; not 0.
+  explicit Pack(std::uint64_t generation);
+
+  [[nodiscard]] bool contains(const ObjectId& object_id) const noexcept;
+
+  /// Adds an object unless it is in already. Returns its offset, none if it was in already.
+  std::optional<std::uint64_t> add(const ObjectId& object_id, ObjectType type, std::string_view content);
+
+  /// Adds a ready-made entry, as add(). An entry of 64 KiB or more is borrowed, not copied: it must stay where it is
+  /// until the pack is written.
+  std::optional<std::uint64_t> add_ready(const ObjectId& object_id, std::string_view entry, std::uint32_t crc32);
+
+  /// Adds an object as `delta` against the entry at `base_offset`, as add(). The delta is stored, not deflated: it
+  /// consists of ids and offsets, which do not shrink.
+  std::optional<std::uint64_t> add_delta(const ObjectId& object_id, std::uint64_t base_offset, std::string_view delta);
+
+  [[nodiscard]] std::uint64_t generation() const noexcept { return generation_; }
+  [[nodiscard]] std::uint64_t bytes() const noexcept { return size_; }
+  [[nodiscard]] std::size_t objects() const noexcept { return entries_.size(); }
+
+ private:
+  friend class PackFiles;
+
+  struct Entry {
+    ObjectId object_id;
+    std::uint32_t crc32;
+    std::uint64_t offset;
+  };
+  struct Borrowed {
+    std::size_t after;  // stands behind this many bytes of owned_
+    std::string_view bytes;
+  };
+
+  [[nodiscard]] std::size_t slot_of(const ObjectId& object_id) const noexcept;
+  bool note(const ObjectId& object_id);
+  std::uint64_t finish_entry(std::size_t begin);
+  [[nodiscard]] std::vector<std::string_view> pieces() const;
+  [[nodiscard]] std::string index_of(const ObjectId& trailer);
+
+  std::uint64_t generation_;
+  std::string owned_;
+  std::vector<Borrowed> borrowed_pieces_;
+  std::uint64_t size_ = 0;            // of the pack so far: owned and borrowed bytes
+  std::vector<Entry> entries_;        // in pack order
+  std::vector<std::uint32_t> slots_;  // open addressing over entries_: index + 1, 0 for free; a power of two
+};
+
+/// A pack on the disk: first as temporary files that nobody else looks at, then under its name. Removes the
+/// temporary files if it dies before install().
+class PackFiles {
+ public:
+  /// Finishes `pack` (it takes no more objects) and writes it and its index into `folder` (objects/pack, made if
+  /// missing), durably, under temporary names. Errors: io (naming the file).
+  [[nodiscard]] static Result<PackFiles> write(Pack& pack, const std::filesystem::path& folder);
+
+  PackFiles(PackFiles&& other) noexcept;
+  PackFiles& operator=(PackFiles&&) = delete;
+  ~PackFiles();
+
+  /// Gives both files their names, the index last, and makes the names durable. Errors: io (naming the file).
+  [[nodiscard]] Result<void> install();
+
+  [[nodiscard]] std::uint64_t bytes() const noexcept { return bytes_; }
+
+ private:
+  explicit PackFiles(std::filesystem::path folder) : folder_(std::move(folder)) {}
+
+  std::filesystem::path folder_;
+  std::string name_;                       // pack-<hash>, no suffix
+  std::filesystem::path temporary_pack_;   // empty: not there
+  std::filesystem::path temporary_index_;  // empty: not there
+  std::uint64_t bytes_ = 0;
+};
+
+/// Writes all of `pieces`, in order. Errors: io (naming `path`).
+[[nodiscard]] Result<void> write_all(int fd, std::span<const std::string_view> pieces,
+                                     const std::filesystem::path& path);
+
+/// Makes the names in a folder durable. Errors: io.
+[[nodiscard]] Result<void> sync_folder(const std::filesystem::path& folder);
+
+}  // namespace pawl::git

@@ -1,0 +1,56 @@
+#include "pack_entry.h"
+
+#include <libdeflate.h>
+
+#include <memory>
+#include <new>
+
+namespace pawl::git {
+namespace {
+
+struct FreeCompressor {
+  void operator()(libdeflate_compressor* compressor) const noexcept { libdeflate_free_compressor(compressor); }
+};
+using Compressor = std::unique_ptr<libdeflate_compressor, FreeCompressor>;
+
+// Records are small, written once and read rarely: speed before size. `git gc` recompresses what it repacks.
+constexpr int kLevel = 1;
+
+libdeflate_compressor* compressor_of_this_thread() {
+  thread_local const Compressor compressor{libdeflate_alloc_compressor(kLevel)};
+  if (!compressor) throw std::bad_alloc();
+  return compressor.get();
+}
+
+}  // namespace
+
+void append_entry_header(std::string& out, std::uint8_t type_number, std::uint64_t inflated_size) {
+  // First byte: 3 bits of type and the low 4 of the size; then 7 bits a byte; the top bit says that more follow.
+  auto byte = static_cast<std::uint8_t>((type_number << 4) | (inflated_size & 15));
+  inflated_size >>= 4;
+  while (inflated_size != 0) {
+    out.push_back(static_cast<char>(byte | 0x80));
+    byte = inflated_size & 0x7f;
+    inflated_size >>= 7;
+  }
+  out.push_back(static_cast<char>(byte));
+}
+
+void append_deflated(std::string& out, std::string_view content) {
+  libdeflate_compressor* compressor = compressor_of_this_thread();
+  const std::size_t begin = out.size();
+  const std::size_t bound = libdeflate_zlib_compress_bound(compressor, content.size());
+  out.resize_and_overwrite(begin + bound, [&](char* data, std::size_t) noexcept {
+    // The bound makes the result always fit.
+    return begin + libdeflate_zlib_compress(compressor, content.data(), content.size(), data + begin, bound);
+  });
+}
+
+void append_pack_entry(std::string& out, ObjectType type, std::string_view content) {
+  append_entry_header(out, static_cast<std::uint8_t>(type), content.size());
+  append_deflated(out, content);
+}
+
+std::uint32_t crc32_of(std::string_view bytes) noexcept { return libdeflate_crc32(0, bytes.data(), bytes.size()); }
+
+}  // namespace pawl::git

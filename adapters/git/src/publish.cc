@@ -1,0 +1,304 @@
+#include "publish.h"
+
+#include <filesystem>
+#include <span>
+#include <string>
+#include <system_error>
+#include <utility>
+
+#include <pawl/thread.h>
+
+#include "lock_note.h"
+#include "object_id.h"
+
+namespace pawl::git {
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+constexpr std::size_t kMostWaiting = 2;
+constexpr std::chrono::milliseconds kLockPatience{5000};
+constexpr std::chrono::milliseconds kHurriedLockPatience{300};
+constexpr std::chrono::milliseconds kLockPause{20};
+constexpr char kBranchLockNote[] = "branch-lock";  // in the private folder
+
+/// Makes a new branch's own folders durable: git's library syncs only the innermost.
+Result<void> sync_reference_folders(const fs::path& common_dir, const std::string& branch) {
+  for (fs::path folder = (common_dir / branch).parent_path(); folder != common_dir; folder = folder.parent_path()) {
+    const Result<void> synced = sync_folder(folder);
+    if (!synced) return synced;
+  }
+  return {};
+}
+
+}  // namespace
+
+Publisher::Publisher(Options options) : options_(std::move(options)) {
+  thread_ = std::thread([this] {
+    name_this_thread("pawl-publish");
+    put_this_thread_behind();
+    run();
+  });
+}
+
+Publisher::~Publisher() {
+  if (thread_.joinable()) stop();
+}
+
+void Publisher::hand_over(std::unique_ptr<Publication>& publication) {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] {
+    return queue_.size() <= kMostWaiting || state_.load(std::memory_order_relaxed) != State::running;
+  });
+  if (state_.load(std::memory_order_relaxed) != State::running) return;
+  holding_.fetch_add(publication->tasks.size(), std::memory_order_relaxed);  // relaxed: a gauge
+  queue_.push_back(std::move(publication));
+  changed_.notify_all();
+}
+
+std::deque<std::unique_ptr<Publication>> Publisher::take_back() {
+  const std::lock_guard lock(mutex_);
+  auto taken = std::exchange(queue_, {});
+  for (const auto& publication : taken) {
+    holding_.fetch_sub(publication->tasks.size(), std::memory_order_relaxed);  // relaxed: a gauge
+  }
+  ++stats_.rebuilds;
+  state_.store(State::running, std::memory_order_release);
+  changed_.notify_all();
+  return taken;
+}
+
+void Publisher::hurry() noexcept {
+  const std::lock_guard lock(mutex_);
+  hurried_ = true;
+  changed_.notify_all();
+}
+
+void Publisher::stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+    changed_.notify_all();
+  }
+  thread_.join();
+}
+
+Error Publisher::error() const {
+  const std::lock_guard lock(mutex_);
+  return error_.value_or(Error{});
+}
+
+CommitStats Publisher::stats() const {
+  const std::lock_guard lock(mutex_);
+  return stats_;
+}
+
+Result<void> Publisher::open() {
+  Result<RepositoryHandle> opened = open_again(options_.repository);
+  if (!opened) return std::unexpected(std::move(opened.error()));
+  handle_ = std::move(*opened);
+  remove_noted_lock(options_.repository.private_folder / kBranchLockNote);
+  remove_noted_lock(WorkTree::lock_note(options_.repository.git_dir));
+  if (options_.repository.work_tree.empty() || options_.work_tree == CommitOptions::WorkTree::leave) return {};
+  const Result<std::optional<ObjectId>> tip = branch_tip(handle_.get(), options_.repository.branch);
+  if (!tip) return std::unexpected(tip.error());
+  work_tree_ = std::make_unique<WorkTree>(handle_.get(), options_.repository.work_tree, options_.repository.git_dir,
+                                          options_.repository.branch);
+  work_tree_->begin(*tip);
+  return {};
+}
+
+void Publisher::run() {
+  if (const Result<void> opened = open(); !opened) settle(std::unexpected(opened.error()));
+  std::unique_lock lock(mutex_);
+  while (true) {
+    const auto ready = [this] {
+      const State state = state_.load(std::memory_order_relaxed);
+      return (state == State::running && !queue_.empty()) || (stopping_ && state != State::moved);
+    };
+    // The index may be waiting for its turn while nothing else happens.
+    if (work_tree_ && work_tree_->behind()) {
+      changed_.wait_for(lock, std::chrono::milliseconds(200), ready);
+    } else {
+      changed_.wait(lock, ready);
+    }
+    if (!queue_.empty() && state_.load(std::memory_order_relaxed) == State::running) {
+      Publication& publication = *queue_.front();
+      lock.unlock();
+      settle(publish(publication));
+      lock.lock();
+    } else if (stopping_) {
+      break;
+    }
+    if (work_tree_ && work_tree_->behind()) {
+      lock.unlock();
+      // A locked index is tried again; the last word is finish_work_tree()'s.
+      static_cast<void>(work_tree_->write_index(WorkTree::Write::when_due));
+      lock.lock();
+    }
+  }
+  lock.unlock();
+  finish_work_tree();
+}
+
+/// What became of the publication in front, or of all if it is an error.
+void Publisher::settle(Result<Fate> fate) {
+  if (fate && *fate == Fate::published) {
+    std::unique_ptr<Publication> publication;
+    {
+      const std::lock_guard lock(mutex_);
+      publication = std::move(queue_.front());
+      queue_.pop_front();
+      lost_races_.store(0, std::memory_order_relaxed);  // relaxed: read after state()
+      published_.store(publication->pack.generation(), std::memory_order_release);
+      changed_.notify_all();
+    }
+    update_work_tree(*publication);
+    give_back(*publication);
+    return;
+  }
+  std::deque<std::unique_ptr<Publication>> lost;
+  {
+    const std::lock_guard lock(mutex_);
+    if (fate) {
+      lost_races_.fetch_add(1, std::memory_order_relaxed);    // relaxed: read after state()
+      state_.store(State::moved, std::memory_order_release);  // release [P1]
+    } else {
+      error_ = fate.error();
+      lost = std::exchange(queue_, {});
+      state_.store(State::broken, std::memory_order_release);  // release [P1]
+    }
+    changed_.notify_all();
+  }
+  for (const auto& publication : lost) {
+    for (Task* task : publication->tasks) task->give_up(fate.error());
+    give_back(*publication);
+  }
+  options_.on_news();
+}
+
+void Publisher::give_back(const Publication& publication) {
+  for (Task* task : publication.tasks) {
+    if (task->fate == ::pawl::Fate::live) task->committed = true;
+  }
+  // First the count: who has all tasks back finds none held. Release: pairs with holding().
+  holding_.fetch_sub(publication.tasks.size(), std::memory_order_release);
+  options_.sink.done(publication.tasks);
+}
+
+Result<Publisher::Fate> Publisher::publish(Publication& publication) {
+  const Clock::time_point start = Clock::now();
+  const std::string& branch = options_.repository.branch;
+  const auto stands_still = [&]() -> Result<bool> {
+    const Result<std::optional<ObjectId>> now = branch_tip(handle_.get(), branch);
+    if (!now) return std::unexpected(now.error());
+    return *now == publication.parent;
+  };
+  Result<bool> still = stands_still();
+  if (!still) return std::unexpected(std::move(still.error()));
+  if (!*still) return Fate::moved;
+  if (publication.tip == publication.parent) return Fate::published;  // nothing changed
+
+  // The slow part, under temporary names that nobody looks at; then, the branch locked, the quick part: so no
+  // object of ours is ever seen that no branch leads to, however often somebody else gets there first.
+  Result<PackFiles> files = PackFiles::write(publication.pack, options_.repository.common_dir / "objects" / "pack");
+  if (!files) return std::unexpected(std::move(files.error()));
+  const fs::path lock_path = options_.repository.common_dir / (branch + ".lock");
+  LockNote note(options_.repository.private_folder / kBranchLockNote, lock_path);  // outlives the transaction
+  Result<TransactionHandle> transaction = lock_branch();
+  if (!transaction) return std::unexpected(std::move(transaction.error()));
+  note.covers(lock_path, to_hex(*publication.tip));
+  still = stands_still();
+  if (!still) return std::unexpected(std::move(still.error()));
+  if (!*still) return Fate::moved;
+  if (const Result<void> installed = files->install(); !installed) return std::unexpected(installed.error());
+  if (const Result<void> moved = move_branch(std::move(*transaction), publication); !moved) {
+    return std::unexpected(moved.error());
+  }
+  const std::lock_guard lock(mutex_);
+  stats_.commits += publication.commits;
+  stats_.packs += 1;
+  stats_.bytes += files->bytes();
+  stats_.publish_time += Clock::now() - start;
+  return Fate::published;
+}
+
+Result<TransactionHandle> Publisher::lock_branch() {
+  const std::string& branch = options_.repository.branch;
+  const Clock::time_point start = Clock::now();
+  while (true) {
+    git_transaction* raw = nullptr;
+    if (git_transaction_new(&raw, handle_.get()) != 0) return std::unexpected(git_error("cannot change " + branch));
+    TransactionHandle transaction(raw);
+    const int code = git_transaction_lock_ref(transaction.get(), branch.c_str());
+    if (code == 0) return transaction;
+    if (code != GIT_ELOCKED) return std::unexpected(git_error("cannot lock " + branch));
+    std::unique_lock lock(mutex_);
+    if (Clock::now() - start > (hurried_ ? kHurriedLockPatience : kLockPatience)) {
+      return failure(ErrorCode::repository,
+                     (options_.repository.common_dir / (branch + ".lock")).string() +
+                         " is in the way: another git process holds the branch, or one that died left it behind; "
+                         "remove it if no git process is running");
+    }
+    changed_.wait_for(lock, kLockPause);
+  }
+}
+
+Result<void> Publisher::move_branch(TransactionHandle transaction, const Publication& publication) {
+  const std::string& branch = options_.repository.branch;
+  const Person& who = options_.identity.committer;
+  const Person::Moment when = who.fixed.value_or(local_moment(std::chrono::system_clock::now()));
+  git_signature* raw = nullptr;
+  if (git_signature_new(&raw, who.name.c_str(), who.email.c_str(), when.seconds, when.offset_minutes) != 0) {
+    return std::unexpected(git_error("cannot sign the log of " + branch));
+  }
+  const SignatureHandle signature(raw);
+  const git_oid target = to_oid(*publication.tip);
+  const std::string message = "pawl: " + std::to_string(publication.tasks.size()) + " results";
+  if (git_transaction_set_target(transaction.get(), branch.c_str(), &target, signature.get(), message.c_str()) != 0 ||
+      git_transaction_commit(transaction.get()) != 0) {
+    return std::unexpected(git_error("cannot move " + branch));
+  }
+  if (!publication.parent) return sync_reference_folders(options_.repository.common_dir, branch);
+  return {};
+}
+
+void Publisher::update_work_tree(const Publication& publication) {
+  if (!work_tree_ || publication.tip == publication.parent) return;
+  std::vector<FileChange> changes;
+  changes.reserve(publication.changes.size());
+  for (const Publication::Change& change : publication.changes) {
+    const Encoded& file = *change.borrowed_file;
+    changes.push_back({file.path, file.content, file.blob_id, change.previous});
+  }
+  work_tree_->update(changes, *publication.tip);
+  const std::lock_guard lock(mutex_);
+  stats_.files_written = work_tree_->counts().written;
+  stats_.files_left = work_tree_->counts().left;
+}
+
+void Publisher::finish_work_tree() {
+  if (!work_tree_) return;
+  const Clock::time_point start = Clock::now();
+  Result<void> brought = work_tree_->write_index(WorkTree::Write::now);
+  while (!brought) {
+    {
+      // Given up after a while: the marker stays, and the next run catches up.
+      std::unique_lock lock(mutex_);
+      if (Clock::now() - start > (hurried_ ? kHurriedLockPatience : kLockPatience)) break;
+      changed_.wait_for(lock, kLockPause);
+    }
+    brought = work_tree_->write_index(WorkTree::Write::now);
+  }
+  const WorkTree::Counts& counts = work_tree_->counts();
+  work_tree_report_ = {counts.left, work_tree_->first_left(), {}};
+  std::string& problem = work_tree_report_.problem;
+  if (!brought) problem = "the index is behind: " + brought.error().context;
+  if (counts.failed == 0) return;
+  if (!problem.empty()) problem += "; ";
+  problem += std::to_string(counts.failed) + " files could not be written, the first " + work_tree_->first_failed() +
+             ": " + std::generic_category().message(work_tree_->first_failure());
+}
+
+}  // namespace pawl::git

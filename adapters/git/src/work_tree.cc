@@ -1,0 +1,338 @@
+#include "work_tree.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <utility>
+
+#include "object_id.h"
+#include "open_file.h"
+#include "pack.h"
+#include "repository.h"
+
+namespace pawl::git {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kIndexShare = 20;              // at most 1/20 of the time goes into writing the index
+constexpr std::size_t kMostPending = 65536;  // changes, about 130 bytes each, before the index must take them
+constexpr std::size_t kMostFailed = 65536;   // paths remembered
+constexpr std::size_t kMostFolders = 256;    // open at once; a descriptor each
+constexpr char kTemporary[] = ".pawl-tmp";   // one at a time: this thread writes alone
+
+/// All of an open file; none if it cannot be read.
+std::optional<std::string> read_all(int fd, std::size_t size) {
+  std::string content(size, '\0');
+  std::size_t done = 0;
+  while (done < size) {
+    const ssize_t got = ::read(fd, content.data() + done, size - done);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return std::nullopt;
+    done += static_cast<std::size_t>(got);
+  }
+  return content;
+}
+
+/// Fills an empty file; its state afterwards, else an errno.
+std::expected<struct stat, int> fill(int fd, std::string_view content, const fs::path& path) {
+  if (const Result<void> written = write_all(fd, {&content, 1}, path); !written) {
+    return std::unexpected(written.error().sys_errno != 0 ? written.error().sys_errno : EIO);
+  }
+  struct stat state{};
+  if (::fstat(fd, &state) != 0) return std::unexpected(errno);
+  return state;
+}
+
+/// Whether `error` says that something else has the name, as against the machine refusing.
+bool is_in_the_way(int error) {
+  return error == EEXIST || error == ELOOP || error == ENOTDIR || error == EISDIR || error == ENXIO ||
+         error == ENAMETOOLONG;
+}
+
+/// The commit a file names; none if there is no such file, or no such name in it.
+std::optional<ObjectId> read_commit_name(const fs::path& path) {
+  std::ifstream file(path);
+  std::string text;
+  file >> text;
+  const Result<ObjectId> object_id = from_hex(text);
+  return object_id ? std::optional(*object_id) : std::nullopt;
+}
+
+TreeHandle tree_at(git_repository* repository, const ObjectId& commit) {
+  const Result<std::optional<ObjectId>> tree = tree_of(repository, commit);
+  if (!tree || !*tree) return nullptr;
+  const git_oid oid = to_oid(**tree);
+  git_tree* raw = nullptr;
+  return git_tree_lookup(&raw, repository, &oid) == 0 ? TreeHandle(raw) : nullptr;
+}
+
+git_index_entry entry_of(const char* path, const IndexChanges::Change& change) {
+  git_index_entry entry{};
+  entry.mode = change.executable ? GIT_FILEMODE_BLOB_EXECUTABLE : GIT_FILEMODE_BLOB;
+  entry.id = to_oid(change.blob);
+  entry.path = path;
+  const FileState& file = change.file;
+  entry.ctime = {static_cast<std::int32_t>(file.ctime_seconds), file.ctime_nanoseconds};
+  entry.mtime = {static_cast<std::int32_t>(file.mtime_seconds), file.mtime_nanoseconds};
+  entry.dev = file.device;
+  entry.ino = file.inode;
+  entry.uid = file.user;
+  entry.gid = file.group;
+  entry.file_size = file.size;
+  return entry;
+}
+
+}  // namespace
+
+WorkTree::WorkTree(git_repository* repository, fs::path root, fs::path git_dir, std::string branch)
+    : borrowed_repository_(repository),
+      root_(std::move(root)),
+      index_places_{git_dir / "index", git_dir / "pawl" / "index.new", root_, lock_note(git_dir)},
+      marker_path_(git_dir / "pawl" / "work-tree"),
+      branch_(std::move(branch)) {}
+
+WorkTree::~WorkTree() { close_folders(); }
+
+fs::path WorkTree::lock_note(const fs::path& git_dir) { return git_dir / "pawl" / "index-lock"; }
+
+bool WorkTree::checked_out() const {
+  git_reference* raw = nullptr;
+  if (git_reference_lookup(&raw, borrowed_repository_, "HEAD") != 0) return false;
+  const ReferenceHandle head(raw);
+  return git_reference_type(head.get()) == GIT_REFERENCE_SYMBOLIC && git_reference_symbolic_target(raw) == branch_;
+}
+
+/// Descriptor of a folder below root_, made if missing; else as Placed. "" is root_.
+std::expected<int, int> WorkTree::folder(std::string_view path) {
+  if (const auto found = folders_.find(path); found != folders_.end()) return found->second;
+  int fd = -1;
+  if (path.empty()) {
+    fd = ::open(root_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  } else {
+    const std::size_t slash = path.rfind('/');
+    const auto parent = folder(slash == std::string_view::npos ? std::string_view{} : path.substr(0, slash));
+    if (!parent) return parent;
+    const std::string name(path.substr(slash == std::string_view::npos ? 0 : slash + 1));
+    if (::mkdirat(*parent, name.c_str(), 0777) == 0 || errno == EEXIST) {
+      fd = ::openat(*parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    }
+  }
+  if (fd < 0) return std::unexpected(is_in_the_way(errno) ? kOfAPerson : errno);
+  folders_.emplace(path, fd);
+  return fd;
+}
+
+void WorkTree::close_folders() noexcept {
+  for (const auto& [path, fd] : folders_) ::close(fd);
+  folders_.clear();
+}
+
+/// Whether a file's content is the branch's, so that nothing of a person's is lost with it.
+bool WorkTree::may_replace(const std::string& present, const FileChange& change) const {
+  // A run that was killed while it wrote the file leaves a part of it, often nothing.
+  if (catching_up_ && change.content.starts_with(present)) return true;
+  if (!change.previous) return false;
+  const Result<ObjectId> blob = hash_blob(present);
+  return blob && *blob == *change.previous;
+}
+
+/// There is a file already: replaces it if may_replace().
+WorkTree::Placed WorkTree::replace(int folder, const std::string& name, const FileChange& change) {
+  const auto failed = [](int error) { return std::unexpected(is_in_the_way(error) ? kOfAPerson : error); };
+  const OpenFile present(::openat(folder, name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  // One that may not be read, or just went, is a person's.
+  if (present.fd() < 0) return failed(errno == EACCES || errno == ENOENT ? EEXIST : errno);
+  struct stat before{};
+  if (::fstat(present.fd(), &before) != 0) return failed(errno);
+  if (!S_ISREG(before.st_mode)) return std::unexpected(kOfAPerson);
+  errno = 0;  // stays so at an early end of the file: a person is at it
+  const std::optional<std::string> content = read_all(present.fd(), static_cast<std::size_t>(before.st_size));
+  if (!content) return failed(errno);
+  if (*content == change.content) return before;
+  if (!may_replace(*content, change)) return std::unexpected(kOfAPerson);
+
+  ::unlinkat(folder, kTemporary, 0);  // of a run that was killed
+  const OpenFile file(::openat(folder, kTemporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (file.fd() < 0) return failed(errno);
+  Placed after = fill(file.fd(), change.content, root_ / change.path);
+  if (after && (::fchmod(file.fd(), before.st_mode & 07777) != 0 ||
+                ::renameat(folder, kTemporary, folder, name.c_str()) != 0 || ::fstat(file.fd(), &*after) != 0)) {
+    after = failed(errno);
+  }
+  if (after) {
+    ++counts_.written;
+  } else {
+    ::unlinkat(folder, kTemporary, 0);
+  }
+  return after;
+}
+
+/// Brings one file onto the disk.
+WorkTree::Placed WorkTree::place(const FileChange& change) {
+  if (folders_.size() > kMostFolders) close_folders();
+  const std::size_t slash = change.path.rfind('/');
+  const bool at_root = slash == std::string_view::npos;
+  const auto parent = folder(at_root ? std::string_view{} : change.path.substr(0, slash));
+  if (!parent) return std::unexpected(parent.error());
+  const std::string name(change.path.substr(at_root ? 0 : slash + 1));
+  const OpenFile file(::openat(*parent, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666));
+  if (file.fd() < 0) {
+    if (errno == EEXIST) return replace(*parent, name, change);
+    return std::unexpected(is_in_the_way(errno) ? kOfAPerson : errno);
+  }
+  Placed state = fill(file.fd(), change.content, root_ / change.path);
+  if (state) {
+    ++counts_.written;
+  } else {
+    ::unlinkat(*parent, name.c_str(), 0);  // half a file is worse than none
+  }
+  return state;
+}
+
+void WorkTree::apply(FileChange change) {
+  const auto earlier = failed_.find(change.path);
+  if (earlier != failed_.end()) change.previous = earlier->second;
+  const Placed file = place(change);
+  if (!file && file.error() != kOfAPerson) {
+    if (counts_.failed++ == 0) {
+      first_failed_ = change.path;
+      first_failure_ = file.error();
+    }
+    if (earlier == failed_.end() && failed_.size() < kMostFailed) failed_.emplace(change.path, change.previous);
+    return;  // index and marker stay behind with the file
+  }
+  if (earlier != failed_.end()) failed_.erase(earlier);
+  if (!file && counts_.left++ == 0) first_left_ = change.path;
+  pending_.add(change.path, change.blob, change.previous, file ? std::optional(*file) : std::nullopt);
+}
+
+void WorkTree::update(const std::vector<FileChange>& changes, const ObjectId& tip) {
+  if (!checked_out()) {
+    pending_.clear();
+    tip_.reset();
+    return;
+  }
+  for (const FileChange& change : changes) apply(change);
+  close_folders();
+  tip_ = tip;
+}
+
+bool WorkTree::due(std::chrono::steady_clock::time_point now) const noexcept {
+  if (pending_.empty()) return false;
+  return now - last_write_ >= kIndexShare * last_cost_ || (pending_.size() >= kMostPending && !last_failed_);
+}
+
+Result<void> WorkTree::write_index(Write when) {
+  const auto start = std::chrono::steady_clock::now();
+  if (when == Write::when_due && !due(start)) return {};
+  if (!pending_.empty() && !checked_out()) pending_.clear();
+  if (pending_.empty()) {
+    mark(std::nullopt);
+    return {};
+  }
+  Result<void> brought = bring_index_up();
+  last_write_ = std::chrono::steady_clock::now();
+  last_cost_ = last_write_ - start;
+  last_failed_ = !brought;
+  if (!brought) return brought;
+  pending_.clear();
+  mark(when == Write::now ? std::nullopt : tip_);
+  return {};
+}
+
+Result<void> WorkTree::bring_index_up() {
+  const Result<IndexOutcome> outcome = update_index(index_places_, pending_);
+  if (!outcome) return std::unexpected(outcome.error());
+  return *outcome == IndexOutcome::declined ? bring_index_up_with_library() : Result<void>{};
+}
+
+/// For an index that only libgit2 can write, or can say why not. An index of its own, not the repository's: that
+/// would rehash every young file on writing; git does it itself where needed.
+Result<void> WorkTree::bring_index_up_with_library() {
+  git_index* raw = nullptr;
+  if (git_index_open(&raw, index_places_.index.c_str()) != 0) {
+    return std::unexpected(git_error("cannot read the index"));
+  }
+  const IndexHandle index(raw);
+  for (std::size_t at = 0, next = 0; at < pending_.size(); at = next) {
+    next = pending_.next_path(at);
+    const std::string path(pending_.path(at));
+    const git_index_entry* present = git_index_get_bypath(index.get(), path.c_str(), 0);
+    const std::optional<ObjectId> held = present != nullptr ? std::optional(from_oid(present->id)) : std::nullopt;
+    const std::optional<std::size_t> taken = pending_.taken(at, next, held);
+    if (!taken) continue;
+    git_index_entry entry = entry_of(path.c_str(), pending_[*taken]);
+    if (present != nullptr && present->mode == GIT_FILEMODE_BLOB_EXECUTABLE) entry.mode = present->mode;
+    if (git_index_add(index.get(), &entry) != 0) {
+      return std::unexpected(git_error("cannot add " + path + " to the index"));
+    }
+  }
+  if (git_index_write(index.get()) != 0) return std::unexpected(git_error("cannot write the index"));
+  return {};
+}
+
+/// Writes the marker, removes it for none. Failing costs only the catching up after a crash.
+void WorkTree::mark(const std::optional<ObjectId>& commit) const {
+  if (counts_.failed != 0) return;  // the next run begins where this one was complete
+  if (!commit) {
+    ::unlink(marker_path_.c_str());
+    return;
+  }
+  const fs::path fresh = marker_path_.string() + ".new";
+  {
+    std::ofstream file(fresh, std::ios::trunc);
+    file << to_hex(*commit) << '\n';
+    if (!file.flush()) return;
+  }
+  ::rename(fresh.c_str(), marker_path_.c_str());
+}
+
+void WorkTree::begin(const std::optional<ObjectId>& tip) {
+  if (!checked_out()) return;
+  constexpr ObjectId kUnborn{};  // git's own way to write "no commit"
+  const std::optional<ObjectId> from = read_commit_name(marker_path_);
+  if (from && tip && *from != *tip) {
+    catching_up_ = true;
+    catch_up(*from == kUnborn ? std::nullopt : from, *tip);
+    catching_up_ = false;
+    tip_ = tip;
+  }
+  // While changes wait for the index, the marker stays behind with it.
+  if (pending_.empty()) mark(tip.value_or(kUnborn));
+}
+
+/// Applies what the branch gained between two commits. Files that vanished are a person's business.
+void WorkTree::catch_up(const std::optional<ObjectId>& from, const ObjectId& tip) {
+  const TreeHandle before = from ? tree_at(borrowed_repository_, *from) : nullptr;
+  const TreeHandle after = tree_at(borrowed_repository_, tip);
+  if (!after || (from && !before)) return;
+  git_diff* raw = nullptr;
+  if (git_diff_tree_to_tree(&raw, borrowed_repository_, before.get(), after.get(), nullptr) != 0) return;
+  const DiffHandle diff(raw);
+  git_odb* raw_odb = nullptr;
+  if (git_repository_odb(&raw_odb, borrowed_repository_) != 0) return;
+  const OdbHandle odb(raw_odb);
+  for (std::size_t i = 0; i < git_diff_num_deltas(diff.get()); ++i) {
+    const git_diff_delta* delta = git_diff_get_delta(diff.get(), i);
+    const bool added = delta->status == GIT_DELTA_ADDED;
+    if ((!added && delta->status != GIT_DELTA_MODIFIED) || delta->new_file.mode != GIT_FILEMODE_BLOB) continue;
+    git_odb_object* raw_object = nullptr;
+    if (git_odb_read(&raw_object, odb.get(), &delta->new_file.id) != 0) continue;
+    const OdbObjectHandle object(raw_object);
+    FileChange change;
+    change.path = delta->new_file.path;
+    change.content = {static_cast<const char*>(git_odb_object_data(object.get())), git_odb_object_size(object.get())};
+    change.blob = from_oid(delta->new_file.id);
+    if (!added) change.previous = from_oid(delta->old_file.id);
+    apply(change);
+  }
+  close_folders();
+}
+
+}  // namespace pawl::git

@@ -1,0 +1,115 @@
+// The files and the index of the checked-out branch, following it as it moves.
+//
+// Files appear after the branch has moved, are written plainly, and nothing durable rests on them: they can always be
+// checked out again. What a person changed is never overwritten: a file is touched only if it is absent or has the
+// content the branch had before. Symbolic links in a path are not followed. Used by the publisher thread alone.
+//
+// The index is read and written as a whole, so it is written now and then and at the end. A marker in the
+// private folder names the commit that files and index were brought to; it is there as long as they may lag, so that
+// the next run catches up after a crash. A file that the machine refuses to write (a full disk, say) holds the marker
+// back for the rest of the run.
+#pragma once
+
+#include <git2.h>
+#include <sys/stat.h>
+
+#include <chrono>
+#include <cstdint>
+#include <expected>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <pawl/error.h>
+
+#include "encoded.h"
+#include "index_changes.h"
+#include "index_file.h"
+
+namespace pawl::git {
+
+/// One file as a commit changed it.
+struct FileChange {
+  std::string_view path;
+  std::string_view content;
+  ObjectId blob{};
+  std::optional<ObjectId> previous;  // what the branch held before; none: the path is new
+};
+
+class WorkTree {
+ public:
+  /// `repository` is borrowed. `root`: the folder with the files; `branch`: the one that is committed to.
+  WorkTree(git_repository* repository, std::filesystem::path root, std::filesystem::path git_dir, std::string branch);
+  ~WorkTree();
+  WorkTree(const WorkTree&) = delete;
+  WorkTree& operator=(const WorkTree&) = delete;
+
+  /// Before the first update(): catches up with `tip` if a crash left the files behind.
+  void begin(const std::optional<ObjectId>& tip);
+
+  /// The branch has moved to `tip` by these changes. Leaves everything alone while another branch is checked out.
+  void update(const std::vector<FileChange>& changes, const ObjectId& tip);
+
+  /// Brings the index up to date. With `when_due`, only if the last time was long enough ago for what it cost, or so
+  /// many changes wait that their memory counts.
+  /// Errors: repository (index.lock is held, or the index cannot be read), io. May be tried again.
+  enum class Write : std::uint8_t { when_due, now };
+  [[nodiscard]] Result<void> write_index(Write when);
+
+  /// Whether index changes wait to be written.
+  [[nodiscard]] bool behind() const noexcept { return !pending_.empty(); }
+
+  struct Counts {
+    std::uint64_t written = 0;  // files
+    std::uint64_t left = 0;     // files not touched because something of a person's was in the way
+    std::uint64_t failed = 0;   // files that could not be written
+  };
+  [[nodiscard]] const Counts& counts() const noexcept { return counts_; }
+  [[nodiscard]] const std::string& first_left() const noexcept { return first_left_; }      // path; empty: none
+  [[nodiscard]] const std::string& first_failed() const noexcept { return first_failed_; }  // likewise
+  [[nodiscard]] int first_failure() const noexcept { return first_failure_; }               // errno
+
+  /// Where the lock of the index is noted, see LockNote.
+  [[nodiscard]] static std::filesystem::path lock_note(const std::filesystem::path& git_dir);
+
+ private:
+  static constexpr int kOfAPerson = 0;
+  using Placed = std::expected<struct stat, int>;  // the file's state; else kOfAPerson (left alone) or an errno
+
+  [[nodiscard]] bool checked_out() const;
+  [[nodiscard]] std::expected<int, int> folder(std::string_view path);
+  void close_folders() noexcept;
+  [[nodiscard]] Placed place(const FileChange& change);
+  [[nodiscard]] bool may_replace(const std::string& present, const FileChange& change) const;
+  [[nodiscard]] Placed replace(int folder, const std::string& name, const FileChange& change);
+  void apply(FileChange change);
+  void catch_up(const std::optional<ObjectId>& from, const ObjectId& tip);
+  void mark(const std::optional<ObjectId>& commit) const;
+  [[nodiscard]] bool due(std::chrono::steady_clock::time_point now) const noexcept;
+  [[nodiscard]] Result<void> bring_index_up();
+  [[nodiscard]] Result<void> bring_index_up_with_library();
+
+  git_repository* borrowed_repository_;
+  std::filesystem::path root_;
+  IndexPlaces index_places_;
+  std::filesystem::path marker_path_;
+  std::string branch_;
+  std::map<std::string, int, std::less<>> folders_;  // open while one update() runs
+  IndexChanges pending_;
+  std::optional<ObjectId> tip_;  // that pending_ leads to
+  std::chrono::steady_clock::time_point last_write_{};
+  std::chrono::steady_clock::duration last_cost_{};
+  bool last_failed_ = false;
+  bool catching_up_ = false;
+  // What a later change of a failed path finds on the disk, so that it is not taken for a person's.
+  std::map<std::string, std::optional<ObjectId>, std::less<>> failed_;
+  Counts counts_;
+  std::string first_left_;
+  std::string first_failed_;
+  int first_failure_ = 0;
+};
+
+}  // namespace pawl::git

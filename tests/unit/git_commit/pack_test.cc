@@ -1,0 +1,103 @@
+// Packs and their indexes as the git program reads them.
+#include "pack.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <fstream>
+
+#include <gtest/gtest.h>
+
+#include "git_program.h"
+#include "pack_entry.h"
+#include "temp_dir.h"
+
+namespace pawl::test {
+namespace {
+
+using namespace git;
+namespace fs = std::filesystem;
+
+std::size_t files_in(const fs::path& folder) {
+  return static_cast<std::size_t>(std::distance(fs::directory_iterator(folder), fs::directory_iterator{}));
+}
+
+TEST(Pack, IsWhatGitReads) {
+  const TempDir dir;
+  Git(dir.path())("init -q --bare repo");
+  const Git git(dir / "repo");
+  Pack pack(1);
+  std::vector<std::string> contents{"", "small", std::string(200'000, 'x')};
+  for (int i = 0; i < 3000; ++i) contents.push_back("content " + std::to_string(i));
+  std::vector<std::string> entries;
+  entries.reserve(contents.size());  // large ones are borrowed
+  std::string large;
+  for (int i = 0; large.size() < 300'000; ++i) large += std::to_string(i * 2654435761u);
+  contents.push_back(large);
+  for (const std::string& content : contents) {
+    const ObjectId id = hash_object(ObjectType::blob, content);
+    std::string& entry = entries.emplace_back();
+    append_pack_entry(entry, ObjectType::blob, content);
+    EXPECT_FALSE(pack.contains(id));
+    EXPECT_TRUE(pack.add_ready(id, entry, crc32_of(entry)).has_value());
+    EXPECT_TRUE(pack.contains(id));
+    EXPECT_FALSE(pack.add_ready(id, entry, crc32_of(entry)).has_value()) << "twice";
+  }
+  EXPECT_EQ(pack.objects(), contents.size());
+  auto files = PackFiles::write(pack, dir / "repo/objects/pack");
+  ASSERT_TRUE(files.has_value()) << files.error().context;
+  ASSERT_TRUE(files->install().has_value());
+  EXPECT_EQ(files_in(dir / "repo/objects/pack"), 2u);
+  EXPECT_EQ(git("count-objects -v | grep in-pack"), "in-pack: " + std::to_string(contents.size()));
+  const GitResult fsck = git.run("fsck --strict --no-dangling --no-progress");
+  EXPECT_EQ(fsck.exit_code, 0) << fsck.output;
+  EXPECT_EQ(git("cat-file blob " + to_hex(hash_object(ObjectType::blob, large))), large);
+  EXPECT_EQ(git("cat-file blob " + to_hex(hash_object(ObjectType::blob, "content 77"))), "content 77");
+}
+
+TEST(Pack, LeavesNoTemporaryFiles) {
+  const TempDir dir;
+  Pack pack(1);
+  pack.add(hash_object(ObjectType::blob, "x"), ObjectType::blob, "x");
+  {
+    auto files = PackFiles::write(pack, dir / "pack");
+    ASSERT_TRUE(files.has_value());
+    EXPECT_EQ(files_in(dir / "pack"), 2u);
+    const PackFiles moved = std::move(*files);
+    EXPECT_EQ(files_in(dir / "pack"), 2u);
+  }
+  EXPECT_EQ(files_in(dir / "pack"), 0u);
+}
+
+TEST(Pack, SaysWhichFileCannotBeWritten) {
+  const TempDir dir;
+  std::ofstream(dir / "file") << "in the way";
+  Pack pack(1);
+  const auto files = PackFiles::write(pack, dir / "file/pack");
+  ASSERT_FALSE(files.has_value());
+  EXPECT_EQ(files.error().code, ErrorCode::io);
+  EXPECT_NE(files.error().context.find("file/pack"), std::string::npos);
+}
+
+TEST(WriteAll, CopesWithManyPiecesAndEmptyOnes) {
+  const TempDir dir;
+  const fs::path path = dir / "file";
+  const int fd = ::open(path.c_str(), O_CREAT | O_RDWR, 0600);
+  ASSERT_GE(fd, 0);
+  std::vector<std::string_view> pieces;
+  std::string expected;
+  for (int i = 0; i < 2000; ++i) {
+    const std::string_view piece = i % 3 == 0 ? std::string_view{} : std::string_view("abcdefg").substr(0, 1 + i % 7);
+    pieces.push_back(piece);
+    expected += piece;
+  }
+  EXPECT_TRUE(write_all(fd, pieces, path).has_value());
+  std::string got(expected.size() + 1, '\0');
+  EXPECT_EQ(::pread(fd, got.data(), got.size(), 0), static_cast<ssize_t>(expected.size()));
+  got.pop_back();
+  EXPECT_EQ(got, expected);
+  ::close(fd);
+}
+
+}  // namespace
+}  // namespace pawl::test
