@@ -1,0 +1,45 @@
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <string>
+
+#include "json_writer.h"
+#include "view_fixture.h"
+
+namespace pawl::observe {
+namespace {
+
+TEST(ToJson, HoldsEveryFieldOfTheFormat) {
+  RunView view = busy_view();
+  view.bytes_read = 5;
+  view.note = "host down";
+  EXPECT_EQ(
+      to_json(view),
+      R"({"version":1,"phase":"running","elapsed_ms":2100,)"
+      R"("tasks":{"total":8396,"read":5297,"recovered":0,"skipped":100,"bad_lines":0,"admitted":5197,"saved":5195,)"
+      R"("called":4129,"ordered":4101,"retired":4098,"committed":4096,"failed":2,"unchanged":0,"unfinished":2},)"
+      R"("now":{"in_flight":1099,"bytes_in_flight":1228800,"waiting":812,"calling":256,"ordering":31,"saving":2,)"
+      R"("delayed":3,"committing":3},"retried":17,"rate_per_s":1930.4,"eta_s":41,)"
+      R"("latency_ms":{"p50":52.1,"p90":110.4,"p99":240,"max":412.7},"input_bytes":{"read":5,"total":null},)"
+      R"("note":"host down"})");
+}
+
+TEST(ToJson, WritesNullForWhatIsUnknown) {
+  const std::string json = to_json(RunView{});
+  EXPECT_NE(json.find(R"("total":null)"), std::string::npos);
+  EXPECT_NE(json.find(R"("eta_s":null)"), std::string::npos);
+}
+
+TEST(JsonWriter, EscapesWhatJsonCannotHold) {
+  JsonWriter json;
+  json.field("text", std::string_view("a\"b\\c\nd\x01\xFF\xC3\xA9"));
+  json.field("number", std::numeric_limits<double>::infinity());
+  EXPECT_EQ(json.take(), "{\"text\":\"a\\\"b\\\\c\\nd\\u0001\\ufffd\xC3\xA9\",\"number\":null}");
+}
+
+TEST(MessageToJson, IsAnObject) {
+  EXPECT_EQ(message_to_json("press Ctrl-C again"), R"({"version":1,"message":"press Ctrl-C again"})");
+}
+
+}  // namespace
+}  // namespace pawl::observe
