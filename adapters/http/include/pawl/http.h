@@ -1,0 +1,92 @@
+// The call stage over HTTP: overlaps all waiting calls on one thread, retries what is worth retrying, and records
+// what came back.
+//
+// Every attempt of a task carries the same `Idempotency-Key`, also after a crash and in another process. Secrets given
+// in Options reach only the origin (scheme, host, port) a task names, and no error, statistic or log.
+//
+// When not to use it: for protocols other than http and https, for responses that must be streamed (each is held in
+// memory whole, bounded by `response_bytes_max`), and for a handful of calls where one blocking handle will do.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <pawl/error.h>
+#include <pawl/export.h>
+#include <pawl/stages.h>
+
+namespace pawl::http {
+
+enum class Version : std::uint8_t {
+  http1_1,
+  http2,                  // over TLS, else HTTP/1.1; needs libcurl 8 or later
+  http2_prior_knowledge,  // also without TLS; needs libcurl 8 or later
+};
+
+enum class Redirects : std::uint8_t {
+  refuse,  // a 3xx response is the outcome
+  follow,  // at most 10, within one attempt; another origin gets neither Options::headers nor credentials
+};
+
+struct PAWL_API Options {
+  unsigned parallel_max = 256;                        // 1 … 65,536 requests on the wire
+  unsigned parallel_max_host = 0;                     // the same for one origin; 0: no limit of its own
+  unsigned retry_max = 5;                             // 0 … 1,000 attempts after the first
+  std::chrono::milliseconds retry_delay{1000};        // 0 … retry_delay_max: base of the exponential back-off
+  std::chrono::milliseconds retry_delay_max{60'000};  // … 24 h: longest back-off; Retry-After may ask for more
+  std::chrono::milliseconds retry_time_max{0};  // no retry begins later than this after the first attempt; 0: none
+  std::chrono::milliseconds time_max{600'000};  // 1 ms … 24 h: one attempt, redirects included
+  std::chrono::milliseconds connect_timeout{10'000};  // 1 ms … 24 h: name look-up, connection and TLS handshake
+  std::uint64_t response_bytes_max = 64ull << 20;     // ≥ 1: body after content-coding is undone
+  std::vector<std::string> headers;                   // "Name: value" for every request; a task's own come first
+  std::string bearer;                                 // secret; sent as `Authorization: Bearer …`; empty: none
+  std::string proxy;                                  // URL; empty: http_proxy, https_proxy, all_proxy, no_proxy
+  std::vector<std::string> connect_to;                // "HOST:PORT:TO_HOST:TO_PORT", as curl's --connect-to: where to
+                                                      // connect for a URL's host and port instead
+  std::string ca_file;                                // PEM; empty: CURL_CA_BUNDLE, SSL_CERT_FILE, the system's own
+  Version version = Version::http1_1;
+  Redirects redirects = Redirects::refuse;
+  std::string user_agent;  // empty: "pawl/<version>"
+  std::uint64_t seed = 0;  // of the back-off's jitter; 0: from the system
+
+  /// Errors: usage (names the option and says why), unsupported (`version` with this libcurl).
+  [[nodiscard]] Result<void> validate() const;
+};
+
+/// Monotonic counts since the stage was made, and how long attempts took.
+struct Stats {
+  std::uint64_t attempts_started = 0;
+  std::uint64_t attempts_finished = 0;
+  std::uint64_t retries = 0;             // attempts that were followed by a wait for another one
+  std::uint64_t connections_opened = 0;  // sockets
+  std::uint64_t connections_closed = 0;
+  std::uint64_t bytes_received = 0;  // of bodies, content-coding undone
+  double attempt_p50_ms = 0;         // upper bound of the bucket, at most 4 % too high; 0 before the first
+  double attempt_p90_ms = 0;
+  double attempt_p99_ms = 0;
+  double attempt_max_ms = 0;
+  std::uint64_t events = 0;  // how often last_event has been set
+  std::string last_event;    // what a person should know: "127.0.0.1:8080: connect_failed, next try in 3 s"
+};
+
+/// Every live task comes back with an outcome: `answered` for any whole HTTP response that is not retried, else
+/// `failed` with one of these error codes:
+///   dns_failed, connect_failed, connection_reset, timeout, tls_failed, truncated, proxy_failed (all retried first);
+///   certificate_invalid, tls_setup_failed, bad_response, response_too_large, too_many_redirects, bad_redirect,
+///   bad_url, bad_request, call_failed (never retried).
+/// Retried too: status 408 429 500 502 503 504 522 524, unless x-should-retry says otherwise. cancel() gives tasks
+/// back with ErrorCode::cancelled and no outcome.
+class PAWL_API CallStage : public Stage {
+ public:
+  /// Any thread; takes a mutex that the calling thread takes for moments, and only for events.
+  [[nodiscard]] virtual Stats stats() const = 0;
+};
+
+/// Makes a stage; its thread starts with attach(). Errors: those of validate(), usage (`ca_file` unreadable, too few
+/// file descriptors allowed for `parallel_max`), io (epoll, eventfd), call (libcurl cannot start).
+[[nodiscard]] PAWL_API Result<std::unique_ptr<CallStage>> make_call_stage(const Options& options);
+
+}  // namespace pawl::http

@@ -1,0 +1,526 @@
+// The loop: tasks come in, wait their turn, go on the wire, come back, wait for another try or are done.
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstdlib>
+#include <deque>
+#include <mutex>
+#include <random>
+#include <thread>
+
+#include <pawl/http.h>
+#include <pawl/inbox.h>
+#include <pawl/thread.h>
+
+#include "latency.h"
+#include "retry.h"
+#include "retry_queue.h"
+#include "transfer.h"
+#include "url.h"
+#include "wait_line.h"
+#include "wire.h"
+
+namespace pawl::http {
+
+using std::chrono::milliseconds;
+using Clock = std::chrono::steady_clock;
+
+namespace {
+
+using Counter = std::atomic<std::uint64_t>;
+
+// For counters that the loop alone writes, so no read-modify-write is needed. relaxed: they are statistics.
+void add_to(Counter& counter, std::uint64_t n) noexcept {
+  counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+}
+std::uint64_t value_of(const Counter& counter) noexcept { return counter.load(std::memory_order_relaxed); }
+
+/// Why a request is not even tried, as the outcome will say it. Empty: it can be tried.
+struct Refusal {
+  Failure failure = Failure::none;
+  std::string text;
+};
+
+std::string seconds_text(milliseconds delay) {
+  const auto tenths = (delay.count() + 99) / 100;
+  return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10) + " s";
+}
+
+/// "https://api.example.com:443" → "api.example.com:443".
+std::string_view host_text(const Host& host) noexcept {
+  const std::string_view origin = host.origin;
+  return origin.substr(origin.find("://") + 3);
+}
+
+class CurlCallStage final : public CallStage {
+ public:
+  CurlCallStage(TransferSetup setup, std::unique_ptr<Wire> wire, std::uint64_t seed)
+      : setup_(std::move(setup)),
+        policy_{setup_.options.retry_max, setup_.options.retry_delay, setup_.options.retry_delay_max,
+                setup_.options.retry_time_max},
+        wire_(std::move(wire)),
+        url_(curl_url()),
+        line_(setup_.options.parallel_max_host),
+        random_(seed) {
+    setup_.owner = this;
+    setup_.on_connected = [](void* owner, Host& host) { static_cast<CurlCallStage*>(owner)->line_.warm(host); };
+  }
+  ~CurlCallStage() override { stop(); }
+
+  void attach(StageSink& sink) override {
+    sink_ = &sink;
+    thread_ = std::thread([this] {
+      name_this_thread("pawl-call");
+      run();
+    });
+  }
+
+  void take(std::span<Task* const> tasks) noexcept override {
+    waiting_.fetch_add(tasks.size(), std::memory_order_relaxed);  // relaxed: a gauge
+    if (inbox_.push(tasks)) wire_->wake();
+  }
+
+  void cancel(Cancel how) noexcept override {
+    const int wanted = how == Cancel::all ? kCancelAll : kCancelWaiting;
+    int now = cancel_.load(std::memory_order_relaxed);
+    // release [C1]: nothing is published with it, but the loop that is woken must see it; pairs with apply_cancel()
+    while (now < wanted && !cancel_.compare_exchange_weak(now, wanted, std::memory_order_release)) {
+    }
+    wire_->wake();
+  }
+
+  void stop() noexcept override {
+    if (!thread_.joinable()) return;
+    stopping_.store(true, std::memory_order_release);  // release [C2]: pairs with run()
+    wire_->wake();
+    thread_.join();
+  }
+
+  // relaxed: each number is a recent one, and no two need to belong to the same moment
+  [[nodiscard]] StageGauge gauge() const noexcept override {
+    return {value_of(waiting_), value_of(active_), value_of(delayed_)};
+  }
+  [[nodiscard]] Stats stats() const override;
+
+ private:
+  static constexpr int kCancelWaiting = 1;
+  static constexpr int kCancelAll = 2;
+
+  void run();
+  void intake();
+  void admit(Task& task);
+  [[nodiscard]] Refusal check(const Request& request);
+  void apply_cancel();
+  void resume_due();
+  void start_waiting();
+  void collect();
+  void deliver();
+  [[nodiscard]] std::optional<Clock::time_point> next_wakeup() const;
+
+  [[nodiscard]] Transfer* idle_transfer();
+  [[nodiscard]] bool has_room() const noexcept {
+    return !idle_.empty() || transfers_.size() < setup_.options.parallel_max;
+  }
+  void begin(Call& call, Transfer& transfer);
+  void finish(Transfer& transfer, CURLcode code);
+  void settle(Call& call, const Attempt& attempt, std::string failure_text);
+  void retry(Call& call, const Attempt& attempt, milliseconds delay);
+  void record(Call& call, const Attempt& attempt, std::string failure_text);
+  void give_back(Call& call);
+  void give_back(Task& task);
+  void release(Call& call);
+  [[nodiscard]] Call& new_call(Task& task);
+  void note_event(const Host& host, const Attempt& attempt, milliseconds delay);
+  [[nodiscard]] double draw() noexcept { return static_cast<double>(random_() >> 11) * 0x1.0p-53; }
+
+  TransferSetup setup_;
+  RetryPolicy policy_;
+  StageSink* sink_ = nullptr;
+  std::unique_ptr<Wire> wire_;  // outlives the transfers
+  std::thread thread_;
+  Inbox<Task> inbox_;
+  std::atomic<int> cancel_{0};         // written by cancel(), only grows; read by the loop
+  std::atomic<bool> stopping_{false};  // written by stop(), read by the loop
+  Counter waiting_{0};                 // written by take() and the loop
+  Counter active_{0}, delayed_{0};     // written by the loop, as all below
+  Counter started_{0}, finished_{0}, retries_{0}, bytes_{0};
+  LatencyHistogram latency_;
+  mutable std::mutex event_mutex_;  // guards the two below; taken by the loop for events only, and by stats()
+  std::uint64_t events_ = 0;
+  std::string last_event_;
+
+  // The loop's own.
+  UrlHandle url_;
+  std::string last_url_, last_origin_;  // tasks of one input mostly name the same URL
+  WaitLine line_;
+  RetryQueue<Call*> retry_queue_;
+  std::deque<Call> call_store_;
+  std::vector<Call*> free_calls_;
+  std::vector<std::unique_ptr<Transfer>> transfers_;
+  std::vector<Transfer*> idle_;  // last in, first out: few calls use few connections
+  std::vector<Task*> done_;
+  int cancelled_ = 0;
+  std::mt19937_64 random_;
+};
+
+void CurlCallStage::run() {
+  while (true) {
+    wire_->poll(next_wakeup());
+    wire_->run_timers();
+    collect();
+    intake();
+    apply_cancel();
+    resume_due();
+    start_waiting();
+    wire_->run_timers();  // what has just begun goes out before the loop sleeps
+    collect();
+    deliver();
+    if (stopping_.load(std::memory_order_acquire)) break;  // acquire [C2]
+  }
+}
+
+std::optional<Clock::time_point> CurlCallStage::next_wakeup() const {
+  // Calls that ended in the second collect() left room.
+  if (line_.ready() && has_room()) return Clock::time_point{};
+  return retry_queue_.next_due();
+}
+
+void CurlCallStage::intake() {
+  if (inbox_.empty()) return;
+  Task* task = inbox_.take_all();
+  while (task != nullptr) {
+    Task* const next = task->link;
+    task->link = nullptr;
+    admit(*task);
+    task = next;
+  }
+}
+
+Refusal CurlCallStage::check(const Request& request) {
+  if (!is_token(request.method)) return {Failure::bad_request, "the method is empty or not a token"};
+  for (const auto& line : request.headers) {
+    if (auto fault = header_fault(line); !fault.empty()) return {Failure::bad_request, std::move(fault)};
+  }
+  if (request.content_type.find_first_of(std::string_view("\r\n\0", 3)) != std::string::npos) {
+    return {Failure::bad_request, "the content type has a line break or NUL byte"};
+  }
+  if (request.url == last_url_ && !last_origin_.empty()) return {};
+  last_url_.clear();
+  if (auto fault = parse_url(url_.get(), request.url, &last_origin_); !fault.empty()) {
+    return {Failure::bad_url, std::move(fault)};
+  }
+  last_url_ = request.url;
+  return {};
+}
+
+void CurlCallStage::admit(Task& task) {
+  task.outcome.reset();
+  if (cancelled_ != 0) {
+    waiting_.fetch_sub(1, std::memory_order_relaxed);
+    give_back(task);
+    return;
+  }
+  Refusal refusal = check(task.request);
+  if (refusal.failure != Failure::none) {
+    waiting_.fetch_sub(1, std::memory_order_relaxed);
+    task.outcome.kind = Outcome::Kind::failed;
+    task.outcome.error_code = name_of(refusal.failure);
+    task.outcome.error_message = std::move(refusal.text);
+    task.outcome.started = std::chrono::system_clock::now();
+    done_.push_back(&task);
+    return;
+  }
+  Call& call = new_call(task);
+  call.host = &line_.enter(last_origin_);
+  line_.push(call);
+}
+
+Call& CurlCallStage::new_call(Task& task) {
+  if (free_calls_.empty()) free_calls_.push_back(&call_store_.emplace_back());
+  Call& call = *free_calls_.back();
+  free_calls_.pop_back();
+  call = Call{};
+  call.task = &task;
+  return call;
+}
+
+void CurlCallStage::release(Call& call) {
+  line_.leave(*call.host);
+  done_.push_back(call.task);
+  free_calls_.push_back(&call);
+}
+
+void CurlCallStage::give_back(Task& task) {
+  task.outcome.reset();
+  task.give_up({ErrorCode::cancelled, "the run is stopping; this task has no answer yet", 0});
+  done_.push_back(&task);
+}
+
+void CurlCallStage::give_back(Call& call) {
+  give_back(*call.task);
+  done_.pop_back();  // release() puts it there
+  release(call);
+}
+
+void CurlCallStage::apply_cancel() {
+  const int wanted = cancel_.load(std::memory_order_acquire);  // acquire [C1]
+  if (wanted == cancelled_) return;
+  cancelled_ = wanted;
+  waiting_.fetch_sub(line_.size(), std::memory_order_relaxed);
+  line_.drain([this](Call& call) { give_back(call); });
+  while (auto call = retry_queue_.pop(Clock::time_point::max())) give_back(**call);
+  delayed_.store(0, std::memory_order_relaxed);
+  if (wanted != kCancelAll) return;
+  for (auto& transfer : transfers_) {
+    Call* call = transfer->call();
+    if (call == nullptr) continue;
+    transfer->end();
+    idle_.push_back(transfer.get());
+    line_.end(*call->host);
+    add_to(finished_, 1);
+    give_back(*call);
+  }
+  active_.store(0, std::memory_order_relaxed);
+}
+
+void CurlCallStage::resume_due() {
+  if (retry_queue_.size() == 0) return;
+  const auto now = Clock::now();
+  while (auto call = retry_queue_.pop(now)) {
+    line_.push_again(**call);
+    waiting_.fetch_add(1, std::memory_order_relaxed);
+  }
+  delayed_.store(retry_queue_.size(), std::memory_order_relaxed);
+}
+
+Transfer* CurlCallStage::idle_transfer() {
+  if (idle_.empty()) {
+    const auto shard = static_cast<unsigned>(transfers_.size()) / Wire::kShardTransfers;
+    auto transfer = Transfer::make(setup_, *wire_, shard);
+    if (transfer == nullptr) return nullptr;
+    idle_.push_back(transfer.get());
+    transfers_.push_back(std::move(transfer));
+  }
+  Transfer* const transfer = idle_.back();
+  idle_.pop_back();
+  return transfer;
+}
+
+void CurlCallStage::start_waiting() {
+  while (has_room()) {
+    Call* const call = line_.next();
+    if (call == nullptr) return;
+    waiting_.fetch_sub(1, std::memory_order_relaxed);
+    Transfer* const transfer = idle_transfer();
+    if (transfer == nullptr) {
+      line_.end(*call->host);
+      record(*call, {.failure = Failure::call_failed}, "libcurl has no memory for another transfer");
+      continue;
+    }
+    begin(*call, *transfer);
+  }
+}
+
+void CurlCallStage::begin(Call& call, Transfer& transfer) {
+  Outcome& outcome = call.task->outcome;
+  ++outcome.attempts;
+  if (outcome.attempts == 1) {
+    outcome.started = std::chrono::system_clock::now();
+    call.begun = Clock::now();
+  }
+  add_to(started_, 1);
+  add_to(active_, 1);
+  if (!transfer.begin(call)) finish(transfer, CURLE_FAILED_INIT);
+}
+
+void CurlCallStage::collect() {
+  wire_->collect([this](CURL* easy, CURLcode code) { finish(Transfer::of(easy), code); });
+}
+
+void CurlCallStage::finish(Transfer& transfer, CURLcode code) {
+  Failure failure = transfer.failure(code);
+  if (failure == Failure::none && setup_.options.redirects == Redirects::follow) {
+    if (const std::string url = transfer.redirect(); !url.empty()) {
+      failure = transfer.follow(url);
+      if (failure == Failure::none) return;
+    }
+  }
+  Call& call = *transfer.call();
+  const auto now = Clock::now();
+  latency_.record(now - transfer.begun());
+  add_to(finished_, 1);
+  add_to(bytes_, call.task->outcome.body.size());
+  const Attempt attempt{.number = call.task->outcome.attempts,
+                        .failure = failure,
+                        .status = failure == Failure::none ? transfer.status() : 0,
+                        .retry_after = transfer.retry_after(),
+                        .should_retry = transfer.should_retry(),
+                        .elapsed = std::chrono::ceil<milliseconds>(now - call.begun)};
+  std::string text;
+  if (failure != Failure::none) {
+    text.append(host_text(*call.host)).append(": ").append(transfer.failure_text(failure, code));
+  }
+  transfer.end();
+  idle_.push_back(&transfer);
+  active_.store(value_of(active_) - 1, std::memory_order_relaxed);
+  line_.end(*call.host);
+  settle(call, attempt, std::move(text));
+}
+
+void CurlCallStage::settle(Call& call, const Attempt& attempt, std::string failure_text) {
+  const auto delay = retry_delay(policy_, attempt, draw());
+  if (!delay) {
+    record(call, attempt, std::move(failure_text));
+  } else if (cancelled_ != 0) {
+    give_back(call);
+  } else {
+    retry(call, attempt, *delay);
+  }
+}
+
+void CurlCallStage::retry(Call& call, const Attempt& attempt, milliseconds delay) {
+  note_event(*call.host, attempt, delay);
+  Outcome& outcome = call.task->outcome;
+  const auto attempts = outcome.attempts;
+  const auto started = outcome.started;
+  outcome.reset();
+  outcome.attempts = attempts;
+  outcome.started = started;
+  add_to(retries_, 1);
+  retry_queue_.push(Clock::now() + delay, &call);
+  delayed_.store(retry_queue_.size(), std::memory_order_relaxed);
+}
+
+void CurlCallStage::record(Call& call, const Attempt& attempt, std::string failure_text) {
+  Outcome& outcome = call.task->outcome;
+  outcome.duration = attempt.elapsed;
+  outcome.status_code = attempt.status;
+  if (attempt.failure == Failure::none) {
+    outcome.kind = Outcome::Kind::answered;
+  } else {
+    outcome.kind = Outcome::Kind::failed;
+    outcome.body.clear();
+    outcome.content_type.clear();
+    outcome.error_code = name_of(attempt.failure);
+    outcome.error_message = std::move(failure_text);
+  }
+  release(call);
+}
+
+void CurlCallStage::deliver() {
+  if (done_.empty()) return;
+  sink_->done(done_);
+  done_.clear();
+}
+
+void CurlCallStage::note_event(const Host& host, const Attempt& attempt, milliseconds delay) {
+  std::string text(host_text(host));
+  if (attempt.failure != Failure::none) {
+    text.append(": ").append(name_of(attempt.failure));
+  } else if (attempt.status == 429) {
+    text.append(": rate limited");
+  } else {
+    text.append(": status ").append(std::to_string(attempt.status));
+  }
+  text.append(", next try in ").append(seconds_text(delay));
+  const std::lock_guard lock(event_mutex_);
+  ++events_;
+  last_event_.swap(text);
+}
+
+Stats CurlCallStage::stats() const {
+  Stats stats;
+  stats.attempts_finished = value_of(finished_);
+  stats.attempts_started = std::max(value_of(started_), stats.attempts_finished);
+  stats.retries = value_of(retries_);
+  stats.connections_closed = wire_->closed();
+  stats.connections_opened = std::max(wire_->opened(), stats.connections_closed);
+  stats.bytes_received = value_of(bytes_);
+  stats.attempt_p50_ms = latency_.percentile_ms(0.5);
+  stats.attempt_p90_ms = latency_.percentile_ms(0.9);
+  stats.attempt_p99_ms = latency_.percentile_ms(0.99);
+  stats.attempt_max_ms = latency_.max_ms();
+  const std::lock_guard lock(event_mutex_);
+  stats.events = events_;
+  stats.last_event = last_event_;
+  return stats;
+}
+
+bool readable(const std::string& file) noexcept { return ::access(file.c_str(), R_OK) == 0; }
+
+/// The certificates to trust: as curl does, from its variables, else from where this system keeps them.
+std::string default_ca_file() {
+  for (const char* name : {"CURL_CA_BUNDLE", "SSL_CERT_FILE"}) {
+    const char* file = std::getenv(name);
+    if (file != nullptr && *file != '\0') return file;
+  }
+  const char* built_in = curl_version_info(CURLVERSION_NOW)->cainfo;
+  if (built_in != nullptr && readable(built_in)) return built_in;
+  for (const char* file : {"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt",
+                           "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem"}) {
+    if (readable(file)) return file;
+  }
+  return {};
+}
+
+bool proxies_in_environment() noexcept {
+  for (const char* name : {"http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"}) {
+    const char* proxy = std::getenv(name);
+    if (proxy != nullptr && *proxy != '\0') return true;
+  }
+  return false;
+}
+
+/// How many connections each shard may keep within the process's limit of descriptors.
+Result<long> connections_per_shard(unsigned parallel_max) {
+  constexpr std::uint64_t kMost = 64;
+  constexpr std::uint64_t kOthers = 64;   // journal, git, input, the resolver's
+  constexpr std::uint64_t kShardOwn = 2;  // libcurl's own pair
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return failure(ErrorCode::io, "getrlimit failed", errno);
+  const std::uint64_t shards = (parallel_max + Wire::kShardTransfers - 1) / Wire::kShardTransfers;
+  const std::uint64_t least = std::min(parallel_max, Wire::kShardTransfers);
+  const std::uint64_t needed = shards * (least + kShardOwn) + kOthers;
+  if (limit.rlim_cur < needed) {
+    return failure(ErrorCode::usage, "parallel_max " + std::to_string(parallel_max) + " needs " +
+                                         std::to_string(needed) + " file descriptors, and this process may open " +
+                                         std::to_string(limit.rlim_cur) + " (ulimit -n)");
+  }
+  // Half of what is there: idle connections to other hosts are a convenience.
+  return static_cast<long>(std::clamp<std::uint64_t>(limit.rlim_cur / 2 / shards, least, kMost));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<CallStage>> make_call_stage(const Options& options) {
+  if (auto ok = options.validate(); !ok) return std::unexpected(ok.error());
+  static const CURLcode started = curl_global_init(CURL_GLOBAL_DEFAULT);
+  if (started != CURLE_OK) return failure(ErrorCode::call, "libcurl cannot start");
+  TransferSetup setup;
+  setup.options = options;
+  if (setup.options.user_agent.empty()) setup.options.user_agent = "pawl/" PAWL_VERSION;
+  for (const auto& line : options.headers) format_header(line, setup.common_headers.emplace_back());
+  if (!options.bearer.empty()) setup.common_headers.push_back("Authorization: Bearer " + options.bearer);
+  for (const auto& line : options.connect_to) {
+    curl_slist* longer = curl_slist_append(setup.connect_to.get(), line.c_str());
+    if (longer == nullptr) return failure(ErrorCode::call, "libcurl has no memory");
+    static_cast<void>(setup.connect_to.release());  // `longer` owns it now
+    setup.connect_to.reset(longer);
+  }
+  setup.proxies = !options.proxy.empty() || proxies_in_environment();
+  setup.ca_file = options.ca_file.empty() ? default_ca_file() : options.ca_file;
+  if (!setup.ca_file.empty() && !readable(setup.ca_file)) {
+    return failure(ErrorCode::usage, "the file of trusted certificates cannot be read: " + setup.ca_file, errno);
+  }
+  const auto connections = connections_per_shard(options.parallel_max);
+  if (!connections) return std::unexpected(connections.error());
+  auto wire = Wire::make({.connections_max = *connections, .multiplex = options.version != Version::http1_1});
+  if (!wire) return std::unexpected(wire.error());
+  const std::uint64_t seed = options.seed != 0 ? options.seed : std::random_device{}();
+  return std::make_unique<CurlCallStage>(std::move(setup), std::move(*wire), seed);
+}
+
+}  // namespace pawl::http

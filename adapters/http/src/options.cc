@@ -1,0 +1,68 @@
+#include <curl/curl.h>
+
+#include <chrono>
+#include <string>
+#include <string_view>
+
+#include <pawl/http.h>
+
+#include "headers.h"
+
+namespace pawl::http {
+
+using std::chrono::milliseconds;
+
+namespace {
+
+constexpr milliseconds kDay = std::chrono::hours(24);
+constexpr unsigned kCurlWithGoodHttp2 = 0x080000;
+
+bool printable(std::string_view text) noexcept {
+  for (char c : text) {
+    if (c < 0x20 || c == 0x7f) return false;
+  }
+  return true;
+}
+
+Result<void> within(std::string_view name, milliseconds value, milliseconds least, milliseconds most) {
+  if (value >= least && value <= most) return {};
+  return failure(ErrorCode::usage, std::string(name) + " is " + std::to_string(value.count()) + " ms, not within " +
+                                       std::to_string(least.count()) + " … " + std::to_string(most.count()) + " ms");
+}
+
+Result<void> validate_times(const Options& options) {
+  if (auto ok = within("retry_delay_max", options.retry_delay_max, milliseconds(0), kDay); !ok) return ok;
+  if (auto ok = within("retry_delay", options.retry_delay, milliseconds(0), options.retry_delay_max); !ok) return ok;
+  if (auto ok = within("retry_time_max", options.retry_time_max, milliseconds(0), 365 * kDay); !ok) return ok;
+  if (auto ok = within("time_max", options.time_max, milliseconds(1), kDay); !ok) return ok;
+  return within("connect_timeout", options.connect_timeout, milliseconds(1), kDay);
+}
+
+}  // namespace
+
+Result<void> Options::validate() const {
+  if (parallel_max < 1 || parallel_max > 65'536) {
+    return failure(ErrorCode::usage, "parallel_max is " + std::to_string(parallel_max) + ", not within 1 … 65536");
+  }
+  if (retry_max > 1000) {
+    return failure(ErrorCode::usage, "retry_max is " + std::to_string(retry_max) + ", not within 0 … 1000");
+  }
+  if (auto ok = validate_times(*this); !ok) return ok;
+  if (response_bytes_max < 1) return failure(ErrorCode::usage, "response_bytes_max is 0: no response could be taken");
+  for (const auto& line : headers) {
+    if (const auto fault = header_fault(line); !fault.empty()) return failure(ErrorCode::usage, fault);
+  }
+  if (!printable(bearer)) return failure(ErrorCode::usage, "the bearer token has a line break or control character");
+  if (!printable(user_agent)) return failure(ErrorCode::usage, "user_agent has a line break or control character");
+  if (proxy.find('\0') != std::string::npos) return failure(ErrorCode::usage, "proxy has a NUL byte");
+  const curl_version_info_data* curl = curl_version_info(CURLVERSION_NOW);
+  if (version != Version::http1_1 &&
+      (curl->version_num < kCurlWithGoodHttp2 || (curl->features & CURL_VERSION_HTTP2) == 0)) {
+    return failure(ErrorCode::unsupported,
+                   std::string("HTTP/2 needs libcurl 8 or later with HTTP/2; this is libcurl ") + curl->version +
+                       ", which loses requests over it");
+  }
+  return {};
+}
+
+}  // namespace pawl::http

@@ -1,0 +1,330 @@
+#include "transfer.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "retry.h"
+#include "url.h"
+
+namespace pawl::http {
+
+using std::chrono::milliseconds;
+
+namespace {
+
+// A server may promise much; more than this is set aside only as it arrives.
+constexpr std::uint64_t kReserveMax = 1 << 20;
+
+long http_version(Version version) noexcept {
+  switch (version) {
+    case Version::http1_1: return CURL_HTTP_VERSION_1_1;
+    case Version::http2: return CURL_HTTP_VERSION_2TLS;
+    case Version::http2_prior_knowledge: return CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE;
+  }
+  return CURL_HTTP_VERSION_1_1;
+}
+
+std::string_view trim(std::string_view text) noexcept {
+  constexpr std::string_view kBlank = " \t\r\n";
+  const auto first = text.find_first_not_of(kBlank);
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(kBlank) - first + 1);
+}
+
+bool redirecting(int status) noexcept {
+  return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
+}
+
+bool bodiless(std::string_view method, int status) noexcept {
+  return method == "HEAD" || status == 204 || status == 304 || status < 200;
+}
+
+// Methods whose request says how long its body is even when it has none.
+bool states_length(std::string_view method) noexcept {
+  return method == "POST" || method == "PUT" || method == "PATCH";
+}
+
+}  // namespace
+
+std::unique_ptr<Transfer> Transfer::make(TransferSetup& setup, Wire& wire, unsigned shard) {
+  std::unique_ptr<Transfer> transfer(new Transfer(setup, wire, shard));
+  if (!transfer->set_up()) return nullptr;
+  return transfer;
+}
+
+Transfer& Transfer::of(CURL* easy) noexcept {
+  void* transfer = nullptr;
+  curl_easy_getinfo(easy, CURLINFO_PRIVATE, &transfer);
+  return *static_cast<Transfer*>(transfer);
+}
+
+bool Transfer::set_up() {
+  easy_.reset(curl_easy_init());
+  url_.reset(curl_url());
+  CURL* easy = easy_.get();
+  if (easy == nullptr || url_ == nullptr) return false;
+  const Options& options = setup_.options;
+  wire_.attach(easy);
+  curl_easy_setopt(easy, CURLOPT_PRIVATE, this);
+  curl_easy_setopt(easy, CURLOPT_CURLU, url_.get());
+  curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, error_text_.data());
+  curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, &Transfer::on_header);
+  curl_easy_setopt(easy, CURLOPT_HEADERDATA, this);
+  curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, &Transfer::on_body);
+  curl_easy_setopt(easy, CURLOPT_WRITEDATA, this);
+  curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, &Transfer::on_connected);
+  curl_easy_setopt(easy, CURLOPT_PREREQDATA, this);
+  curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+  // Without it, giving up a transfer waits for the thread that looks its name up.
+  curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+  curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+  curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, http_version(options.version));
+  if (options.version != Version::http1_1) curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);
+  curl_easy_setopt(easy, CURLOPT_HTTP09_ALLOWED, 0L);
+  curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);  // follow() does it, and knows what must not go along
+  curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+  curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");
+  curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
+  curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+  curl_easy_setopt(easy, CURLOPT_USERAGENT, options.user_agent.c_str());
+  curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(options.connect_timeout.count()));
+  if (setup_.connect_to) curl_easy_setopt(easy, CURLOPT_CONNECT_TO, setup_.connect_to.get());
+  if (!options.proxy.empty()) curl_easy_setopt(easy, CURLOPT_PROXY, options.proxy.c_str());
+  if (!setup_.proxies) {
+    curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
+  }
+  set_up_tls();
+  method_ = "GET";
+  return true;
+}
+
+void Transfer::set_up_tls() {
+  CURL* easy = easy_.get();
+  curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
+  curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
+  if (setup_.ca_file.empty()) return;
+  // A CA directory switches libcurl's cache of parsed certificates off: 37 ms instead of 1.2 ms per connection.
+  curl_easy_setopt(easy, CURLOPT_CAPATH, nullptr);
+  curl_easy_setopt(easy, CURLOPT_CAINFO, setup_.ca_file.c_str());
+}
+
+void Transfer::set_request(std::string_view method, Payload payload) {
+  CURL* easy = easy_.get();
+  const std::string& body = call_->task->request.body;
+  if (payload == Payload::body) {
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body.size()));
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body.c_str());  // borrowed until end()
+  }
+  if (method == method_ && payload == payload_) return;
+  method_ = method;
+  payload_ = payload;
+  curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, nullptr);
+  if (method == "HEAD") {
+    curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+  } else if (payload == Payload::body) {
+    curl_easy_setopt(easy, CURLOPT_NOBODY, 0L);
+    curl_easy_setopt(easy, CURLOPT_POST, 1L);
+    if (method != "POST") curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method_.c_str());
+  } else {
+    curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
+    if (method != "GET") curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method_.c_str());
+  }
+}
+
+void Transfer::clear_response() noexcept {
+  Outcome& outcome = call_->task->outcome;
+  outcome.body.clear();
+  outcome.content_type.clear();
+  outcome.request_id.clear();
+  status_ = 0;
+  headers_whole_ = false;
+  body_begun_ = false;
+  too_large_ = false;
+  headers_too_large_ = false;
+  own_request_id_ = false;
+  header_bytes_ = 0;
+  retry_after_.reset();
+  retry_after_ms_.reset();
+  should_retry_.reset();
+}
+
+bool Transfer::launch(Leg leg, milliseconds time_max) {
+  clear_response();
+  error_text_[0] = '\0';
+  if (time_max != time_max_) {
+    time_max_ = time_max;
+    curl_easy_setopt(easy_.get(), CURLOPT_TIMEOUT_MS, static_cast<long>(time_max.count()));
+  }
+  headers_.build(setup_.common_headers, call_->task->request, leg, payload_);
+  curl_easy_setopt(easy_.get(), CURLOPT_HTTPHEADER, headers_.get());
+  return wire_.add(easy_.get(), shard_);
+}
+
+bool Transfer::begin(Call& call) {
+  const Request& request = call.task->request;
+  call_ = &call;
+  redirects_ = 0;
+  origin_.clear();
+  begun_ = std::chrono::steady_clock::now();
+  if (url_text_ != request.url) {
+    url_text_.clear();
+    if (!parse_url(url_.get(), request.url, nullptr).empty()) return false;
+    url_text_ = request.url;
+  }
+  const bool body = request.method != "HEAD" && (!request.body.empty() || states_length(request.method));
+  set_request(request.method, body ? Payload::body : Payload::none);
+  return launch(Leg::own_origin, setup_.options.time_max);
+}
+
+Failure Transfer::follow(const std::string& url) {
+  if (++redirects_ > kRedirectsMax) return Failure::too_many_redirects;
+  const Request& request = call_->task->request;
+  wire_.remove(easy_.get(), shard_);
+  if (origin_.empty() && !parse_url(url_.get(), request.url, &origin_).empty()) return Failure::bad_url;
+  url_text_.clear();
+  std::string origin;
+  if (!parse_url(url_.get(), url, &origin).empty()) return Failure::bad_redirect;
+  url_text_ = url;
+  // RFC 9110 section 15.4: 303 asks for a GET; 301 and 302 turn a POST into one, as every client does.
+  const bool get = (status_ == 303 && method_ != "HEAD") || ((status_ == 301 || status_ == 302) && method_ == "POST");
+  const std::string method = get ? "GET" : method_;
+  set_request(method, get ? Payload::none : payload_);
+  const auto spent = std::chrono::floor<milliseconds>(std::chrono::steady_clock::now() - begun_);
+  const auto left = setup_.options.time_max - spent;
+  if (left <= milliseconds(0)) return Failure::timeout;
+  return launch(origin == origin_ ? Leg::own_origin : Leg::other_origin, left) ? Failure::none : Failure::call_failed;
+}
+
+void Transfer::end() noexcept {
+  wire_.remove(easy_.get(), shard_);
+  call_ = nullptr;
+}
+
+std::string Transfer::redirect() const {
+  if (!redirecting(status_)) return {};
+  char* url = nullptr;
+  if (curl_easy_getinfo(easy_.get(), CURLINFO_REDIRECT_URL, &url) != CURLE_OK || url == nullptr) return {};
+  return url;
+}
+
+Failure Transfer::failure(CURLcode code) const {
+  if (too_large_) return Failure::response_too_large;
+  if (headers_too_large_) return Failure::bad_response;
+  // libcurl takes a connection that closes between two header lines for the end of a response.
+  if (code == CURLE_OK && (!headers_whole_ || status_ < 200)) return Failure::truncated;
+  long connect_status = 0;
+  if (code != CURLE_OK && curl_easy_getinfo(easy_.get(), CURLINFO_HTTP_CONNECTCODE, &connect_status) == CURLE_OK &&
+      connect_status >= 300) {
+    return Failure::proxy_failed;
+  }
+  return classify(code);
+}
+
+std::string Transfer::failure_text(Failure failure, CURLcode code) const {
+  switch (failure) {
+    case Failure::response_too_large:
+      return "the response is larger than the limit of " + std::to_string(setup_.options.response_bytes_max) + " bytes";
+    case Failure::too_many_redirects: return "more than " + std::to_string(kRedirectsMax) + " redirects";
+    case Failure::truncated:
+      if (code == CURLE_OK) return "the connection closed within the response's headers";
+      break;
+    case Failure::bad_redirect: return "a redirect leads to a URL that is not usable http or https";
+    default: break;
+  }
+  if (headers_too_large_) return "the response's headers are larger than " + std::to_string(kHeaderBytesMax) + " bytes";
+  std::string text = error_text_[0] != '\0' ? error_text_.data() : curl_easy_strerror(code);
+  const std::string& secret = setup_.options.bearer;
+  for (auto at = text.find(secret); !secret.empty() && at != std::string::npos; at = text.find(secret)) {
+    text.replace(at, secret.size(), "…");
+  }
+  return text;
+}
+
+std::optional<milliseconds> Transfer::retry_after() const noexcept {
+  return retry_after_ms_ ? retry_after_ms_ : retry_after_;
+}
+
+bool Transfer::take_header(std::string_view line) noexcept {
+  header_bytes_ += line.size();
+  if (header_bytes_ > kHeaderBytesMax) {
+    headers_too_large_ = true;
+    return false;
+  }
+  if (body_begun_) return true;  // a trailer
+  line = trim(line);
+  if (line.empty()) {
+    headers_whole_ = true;
+    return true;
+  }
+  if (line.starts_with("HTTP/")) {
+    // A new response: what an interim one (1xx) said is void.
+    const auto header_bytes = header_bytes_;
+    clear_response();
+    header_bytes_ = header_bytes;
+    const auto space = line.find(' ');
+    if (space != std::string_view::npos) {
+      std::from_chars(line.data() + space + 1, line.data() + line.size(), status_);
+    }
+    return true;
+  }
+  const auto colon = line.find(':');
+  if (colon == std::string_view::npos) return true;
+  return take_field(line.substr(0, colon), trim(line.substr(colon + 1)));
+}
+
+bool Transfer::take_field(std::string_view name, std::string_view value) {
+  Outcome& outcome = call_->task->outcome;
+  if (same_name(name, "content-type")) {
+    outcome.content_type = value;
+  } else if (same_name(name, "x-request-id")) {
+    outcome.request_id = value;
+    own_request_id_ = true;
+  } else if (same_name(name, "request-id")) {
+    if (!own_request_id_) outcome.request_id = value;
+  } else if (same_name(name, "retry-after")) {
+    retry_after_ = parse_retry_after(value, std::chrono::system_clock::now());
+  } else if (same_name(name, "retry-after-ms")) {
+    retry_after_ms_ = parse_retry_after_ms(value);
+  } else if (same_name(name, "x-should-retry")) {
+    if (same_name(value, "true")) should_retry_ = true;
+    if (same_name(value, "false")) should_retry_ = false;
+  } else if (same_name(name, "content-length") && !bodiless(method_, status_)) {
+    std::uint64_t length = 0;
+    const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), length);
+    too_large_ =
+        error == std::errc::result_out_of_range || (error == std::errc{} && length > setup_.options.response_bytes_max);
+    if (too_large_) return false;
+    if (error == std::errc{}) outcome.body.reserve(std::min(length, kReserveMax));
+  }
+  return true;
+}
+
+bool Transfer::take_body(std::string_view bytes) noexcept {
+  std::string& body = call_->task->outcome.body;
+  body_begun_ = true;
+  if (bytes.size() > setup_.options.response_bytes_max - body.size()) {
+    too_large_ = true;
+    return false;
+  }
+  body.append(bytes);
+  return true;
+}
+
+std::size_t Transfer::on_header(char* bytes, std::size_t size, std::size_t count, void* transfer) noexcept {
+  const std::size_t length = size * count;
+  return static_cast<Transfer*>(transfer)->take_header({bytes, length}) ? length : 0;
+}
+
+std::size_t Transfer::on_body(char* bytes, std::size_t size, std::size_t count, void* transfer) noexcept {
+  const std::size_t length = size * count;
+  return static_cast<Transfer*>(transfer)->take_body({bytes, length}) ? length : 0;
+}
+
+int Transfer::on_connected(void* transfer, char*, char*, int, int) noexcept {
+  auto& self = *static_cast<Transfer*>(transfer);
+  self.setup_.on_connected(self.setup_.owner, *self.call_->host);
+  return CURL_PREREQFUNC_OK;
+}
+
+}  // namespace pawl::http

@@ -1,0 +1,117 @@
+// One place on the wire: an easy handle, set up once, and what the present request and its response need.
+// Used again for one task after the other. The call stage's thread only.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include <pawl/http.h>
+#include <pawl/task.h>
+
+#include "curl_handles.h"
+#include "failure.h"
+#include "headers.h"
+#include "wait_line.h"
+#include "wire.h"
+
+namespace pawl::http {
+
+/// What every transfer of a stage has in common.
+struct TransferSetup {
+  Options options;
+  std::vector<std::string> common_headers;  // Options::headers and the bearer, in libcurl's form
+  std::string ca_file;                      // empty: libcurl's own default
+  StringList connect_to;                    // of Options::connect_to; null: none
+  bool proxies = true;                      // false: there are none, so libcurl need not look
+  /// Told when a connection to the call's host stands.
+  void (*on_connected)(void* owner, Host& host) = nullptr;
+  void* owner = nullptr;
+};
+
+class Transfer {
+ public:
+  /// Responses whose headers are larger than this are refused. Below libcurl's own bound, which newer versions have
+  /// and report as a broken connection.
+  static constexpr std::uint64_t kHeaderBytesMax = 256 << 10;
+  static constexpr unsigned kRedirectsMax = 10;
+
+  /// nullptr: libcurl has no memory. `setup` and `wire` must outlive the transfer.
+  [[nodiscard]] static std::unique_ptr<Transfer> make(TransferSetup& setup, Wire& wire, unsigned shard);
+  Transfer(const Transfer&) = delete;
+  Transfer& operator=(const Transfer&) = delete;
+  ~Transfer() = default;
+
+  /// Puts the call's request on the wire. `call` is borrowed until end(). False: libcurl refuses it.
+  [[nodiscard]] bool begin(Call& call);
+  /// After an HTTP response: goes on to where it redirects, within the same attempt. `none`: it is on the wire again.
+  [[nodiscard]] Failure follow(const std::string& url);
+  /// Takes it off the wire, whatever state it is in.
+  void end() noexcept;
+
+  /// Why it ended. `none`: a whole response, whose body and content type are in the outcome.
+  [[nodiscard]] Failure failure(CURLcode code) const;
+  /// One sentence about a failure, for a person; never a secret.
+  [[nodiscard]] std::string failure_text(Failure failure, CURLcode code) const;
+
+  [[nodiscard]] Call* call() const noexcept { return call_; }  // nullptr: idle
+  [[nodiscard]] int status() const noexcept { return status_; }
+  /// Where a response with a redirecting status leads; empty: nowhere.
+  [[nodiscard]] std::string redirect() const;
+  [[nodiscard]] std::chrono::steady_clock::time_point begun() const noexcept { return begun_; }
+  [[nodiscard]] std::optional<std::chrono::milliseconds> retry_after() const noexcept;
+  [[nodiscard]] std::optional<bool> should_retry() const noexcept { return should_retry_; }
+  [[nodiscard]] static Transfer& of(CURL* easy) noexcept;
+
+ private:
+  Transfer(TransferSetup& setup, Wire& wire, unsigned shard) noexcept : setup_(setup), wire_(wire), shard_(shard) {}
+  [[nodiscard]] bool set_up();
+  void set_up_tls();
+  /// Sets method and body, as far as they differ from the last request's.
+  void set_request(std::string_view method, Payload payload);
+  [[nodiscard]] bool launch(Leg leg, std::chrono::milliseconds time_max);
+  void clear_response() noexcept;
+
+  bool take_header(std::string_view line) noexcept;
+  bool take_field(std::string_view name, std::string_view value);
+  bool take_body(std::string_view bytes) noexcept;
+  static std::size_t on_header(char* bytes, std::size_t size, std::size_t count, void* transfer) noexcept;
+  static std::size_t on_body(char* bytes, std::size_t size, std::size_t count, void* transfer) noexcept;
+  static int on_connected(void* transfer, char*, char*, int, int) noexcept;
+
+  TransferSetup& setup_;
+  Wire& wire_;
+  unsigned shard_;
+  EasyHandle easy_;
+  UrlHandle url_;
+  std::string url_text_;  // what url_ is set to
+  HeaderList headers_;
+  std::array<char, CURL_ERROR_SIZE> error_text_{};
+
+  // The present call.
+  Call* call_ = nullptr;
+  std::chrono::steady_clock::time_point begun_{};
+  std::string origin_;  // the call's own, known once a redirect is followed
+  std::string method_;  // set on the handle
+  Payload payload_ = Payload::none;
+  unsigned redirects_ = 0;
+  std::chrono::milliseconds time_max_{0};  // set on the handle
+
+  // The present response.
+  int status_ = 0;
+  bool headers_whole_ = false;
+  bool body_begun_ = false;
+  bool too_large_ = false;
+  bool headers_too_large_ = false;
+  bool own_request_id_ = false;  // from x-request-id, which counts more than request-id
+  std::uint64_t header_bytes_ = 0;
+  std::optional<std::chrono::milliseconds> retry_after_;
+  std::optional<std::chrono::milliseconds> retry_after_ms_;
+  std::optional<bool> should_retry_;
+};
+
+}  // namespace pawl::http
