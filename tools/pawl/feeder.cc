@@ -1,0 +1,115 @@
+#include "feeder.h"
+
+#include <pawl/thread.h>
+
+#include "digest.h"
+
+namespace pawl::tool {
+
+Feeder::Feeder(Engine& engine, Planner& planner, StopFlag& stop, Sources sources,
+               std::function<void(std::string)> message)
+    : engine_(engine), planner_(planner), stop_(stop), sources_(std::move(sources)), message_(std::move(message)) {
+  bytes_total_ = 0;
+  for (const auto& reader : sources_.readers) {
+    lanes_.push_back(std::make_unique<Lane>());
+    const auto total = reader->bytes_total();
+    bytes_total_ = bytes_total_ && total ? std::optional(*bytes_total_ + *total) : std::nullopt;
+  }
+  thread_ = std::thread([this] { run(); });
+}
+
+Feeder::~Feeder() {
+  stop_.raise();
+  wait();
+}
+
+void Feeder::wait() {
+  if (thread_.joinable()) thread_.join();
+}
+
+void Feeder::run() {
+  name_this_thread("pawl-feed");
+  bool complete = feed_recovered();
+  if (complete) {
+    std::vector<std::thread> threads;
+    for (std::size_t i = 0; i < lanes_.size(); ++i)
+      threads.emplace_back([this, i] { feed(*sources_.readers[i], *lanes_[i]); });
+    for (auto& thread : threads) thread.join();
+  }
+  complete = complete && !stop_.raised() && !error().has_value();
+  complete_.store(complete, std::memory_order_release);
+}
+
+bool Feeder::feed_recovered() {
+  if (sources_.borrowed_journal == nullptr) return true;
+  Producer producer = engine_.producer();
+  Recovered task;
+  while (!stop_.raised()) {
+    const auto more = sources_.borrowed_journal->next(task);
+    if (!more) return fail(more.error()), false;
+    if (!*more) return true;
+    const auto held = git::holds(*sources_.borrowed_repository, task.request, sources_.layout);
+    if (!held) return fail(held.error()), false;
+    if (*held) {
+      planner_.know_position(task.request);
+      sources_.borrowed_journal->forget(task);
+      committed_before_.fetch_add(1, std::memory_order_relaxed);  // relaxed: shown only, as all counts here
+      continue;
+    }
+    if (auto known = planner_.know(task.request); !known) return fail(known.error()), false;
+    if (producer.submit_recovered(task) != Admission::accepted) return false;
+    recovered_.fetch_add(1, std::memory_order_relaxed);
+  }
+  return false;
+}
+
+void Feeder::feed(input::Reader& reader, Lane& lane) {
+  name_this_thread("pawl-input");
+  Producer producer = engine_.producer();
+  Digester digester;
+  Request request;
+  while (!stop_.raised()) {
+    const auto more = reader.next(request);
+    lane.bytes.store(reader.bytes_read(), std::memory_order_relaxed);
+    if (!more) {
+      if (sources_.on_bad_line == OnBadLine::stop || more.error().code != ErrorCode::input) return fail(more.error());
+      lane.bad.fetch_add(1, std::memory_order_relaxed);
+      message_(more.error().context + " (skipped)");
+      continue;
+    }
+    if (!*more) return;
+    lane.read.fetch_add(1, std::memory_order_relaxed);
+    digester.set(request);
+    const auto decision = planner_.offer(request, producer);
+    if (!decision) return fail(decision.error());
+    if (*decision == Planner::Decision::closed) return stop_.raise();
+  }
+}
+
+void Feeder::fail(const Error& error) {
+  {
+    const std::lock_guard lock(error_mutex_);
+    if (!error_) error_ = error;
+  }
+  stop_.raise();
+}
+
+std::optional<Error> Feeder::error() const {
+  const std::lock_guard lock(error_mutex_);
+  return error_;
+}
+
+Feeder::Counts Feeder::counts() const noexcept {
+  Counts counts;
+  counts.recovered = recovered_.load(std::memory_order_relaxed);
+  counts.committed_before = committed_before_.load(std::memory_order_relaxed);
+  counts.bytes_total = bytes_total_;
+  for (const auto& lane : lanes_) {
+    counts.read += lane->read.load(std::memory_order_relaxed);
+    counts.bad_lines += lane->bad.load(std::memory_order_relaxed);
+    counts.bytes_read += lane->bytes.load(std::memory_order_relaxed);
+  }
+  return counts;
+}
+
+}  // namespace pawl::tool

@@ -1,0 +1,109 @@
+// pawl: the command line.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+
+#include "exit_code.h"
+#include "options.h"
+#include "session.h"
+#include "signals.h"
+#include "status.h"
+
+namespace pawl::tool {
+namespace {
+
+constexpr const char* kAbout =
+    "Feeds tasks that wait (API calls) through one pipeline and commits the results to a git repository,\n"
+    "in order within each stream, each exactly once.";
+
+constexpr const char* kRunExamples = R"(
+Examples:
+  pawl run tasks.jsonl --repo results --base-url https://api.openai.com/v1
+  pawl run urls.txt --repo pages --layout raw
+  printf 'one\ntwo\n' | pawl run - --repo try --api builtin
+  pawl run prompts.txt --repo out --url http://127.0.0.1:8000/v1/completions \
+      --body '{"model":"m","prompt":{line:json}}'
+
+Exit codes: 0 all committed, all answers 2xx; 1 some failed (recorded) or lines skipped; 2 usage;
+3 repository, journal or disk; 4 input; 7 unfinished, `pawl resume` continues; 70 a bug.)";
+
+constexpr const char* kResumeExamples = R"(
+Example:
+  pawl resume results
+Options given here replace those of the run before.)";
+
+constexpr const char* kStatusExamples = R"(
+Examples:
+  pawl status results
+  pawl status results --json
+  pawl status results --watch)";
+
+struct CommandLine {
+  RunOptions run;
+  StatusOptions status;
+  CLI::App app{kAbout, "pawl"};
+  CLI::App* run_command = nullptr;
+  CLI::App* resume_command = nullptr;
+  CLI::App* status_command = nullptr;
+
+  explicit CommandLine(const RunOptions& defaults) : run(defaults) {
+    app.set_version_flag("--version", std::string("pawl ") + PAWL_VERSION);
+    app.require_subcommand(1);
+    run_command = app.add_subcommand("run", "feed tasks, call the API, commit the results");
+    add_input_options(*run_command, run);
+    run_command->add_option("--repo", run.repo, "repository of the results; made if missing")
+        ->required()
+        ->type_name("DIR");
+    add_shared_options(*run_command, run);
+    run_command->footer(kRunExamples);
+    resume_command = app.add_subcommand("resume", "finish what an interrupted run had accepted");
+    resume_command->add_option("REPO", run.repo, "repository of the results")->required();
+    add_shared_options(*resume_command, run);
+    resume_command->footer(kResumeExamples);
+    status_command = app.add_subcommand("status", "what waits, runs, is done, failed");
+    status_command->add_option("REPO", status.repo, "repository of the results")->required();
+    status_command->add_flag("--json", status.json, "one JSON object");
+    status_command->add_flag("--watch", status.watch, "again every second, until the run ends");
+    status_command->footer(kStatusExamples);
+  }
+};
+
+/// CLI11's own codes become ours; help goes to standard output, errors to standard error.
+int refuse(CommandLine& line, const CLI::ParseError& error) { return line.app.exit(error) == 0 ? kAllDone : kUsage; }
+
+int resume(int argc, char** argv, const CommandLine& first) {
+  RunOptions saved;
+  auto file = settings_file(first.run.repo);
+  if (!file) return std::fprintf(stderr, "pawl: %s\n", file.error().context.c_str()), exit_code_of(file.error());
+  if (auto read = read_settings(saved, *file); !read)
+    return std::fprintf(stderr, "pawl: %s\n", read.error().context.c_str()), exit_code_of(read.error());
+  CommandLine again(saved);  // what is given on the command line replaces what was saved
+  try {
+    again.app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return refuse(again, error);
+  }
+  return run_session(again.run, Mode::resume);
+}
+
+}  // namespace
+}  // namespace pawl::tool
+
+int main(int argc, char** argv) {
+  using namespace pawl::tool;
+  std::set_terminate([] {
+    std::fputs("pawl: bug: an exception that nobody expected; accepted tasks are in the journal\n", stderr);
+    std::_Exit(kBug);
+  });
+  block_signals();
+  CommandLine line{RunOptions{}};
+  try {
+    line.app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return refuse(line, error);
+  }
+  if (line.run_command->parsed()) return run_session(line.run, Mode::run);
+  if (line.resume_command->parsed()) return resume(argc, argv, line);
+  return show_status(line.status);
+}

@@ -1,0 +1,179 @@
+#include "options.h"
+
+#include <algorithm>
+#include <cctype>
+
+namespace pawl::tool {
+namespace {
+
+/// Headers that carry credentials must not be on a command line, which every user of the machine can read.
+bool names_a_secret(const std::string& header) {
+  std::string name = header.substr(0, header.find(':'));
+  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
+  for (const char* secret : {"authorization", "proxy-authorization", "cookie", "api-key", "x-api-key", "x-auth-token"})
+    if (name == secret) return true;
+  return false;
+}
+
+}  // namespace
+
+void add_input_options(CLI::App& command, RunOptions& options) {
+  command.add_option("INPUT", options.inputs, "files, folders, or - for standard input")->required();
+  command.add_flag("--again", options.again, "run keys that are committed already, too")->group("Input");
+  command.add_flag("--retry-failed", options.retry_failed, "run keys whose committed record is a failure again")
+      ->group("Input");
+  command.add_option("--format", options.format, "how inputs are read")
+      ->check(CLI::IsMember({"auto", "batch", "lines", "urls", "files"}))
+      ->capture_default_str()
+      ->group("Input");
+  command.add_option("--stream-by", options.stream_by, "JSON pointer to the stream's name in each line")
+      ->type_name("POINTER")
+      ->group("Input");
+  command.add_option("--base-url", options.base_url, "what relative urls are joined to")
+      ->envname("OPENAI_BASE_URL")
+      ->type_name("URL")
+      ->group("Input");
+  command.add_option("--url", options.url, "where lines and files are sent")->type_name("URL")->group("Input");
+  command.add_option("--method", options.method, "method for lines, files and urls (default POST; GET for urls)")
+      ->group("Input");
+  command.add_option("--content-type", options.content_type, "content type of bodies")->group("Input");
+  command.add_option("--body", options.body, "template of a line's body, with {line} or {line:json}")
+      ->type_name("TEMPLATE")
+      ->group("Input");
+  command.add_option("--on-bad-line", options.on_bad_line, "stop before it, or skip and count it")
+      ->check(CLI::IsMember({"stop", "skip"}))
+      ->capture_default_str()
+      ->group("Input");
+  command.add_option("--line-bytes-max", options.line_bytes_max, "longest line or file taken")
+      ->transform(CLI::AsSizeValue(false))
+      ->capture_default_str()
+      ->group("Input");
+}
+
+static void add_api_options(CLI::App& command, RunOptions& options) {
+  command.add_option("--api", options.api, "builtin: call the API server inside pawl, to try things out")
+      ->check(CLI::IsMember({"builtin"}))
+      ->group("API");
+  command
+      .add_option("--builtin-latency", options.builtin_latency, "latency of --api builtin, as pawl-mockapi takes it")
+      ->capture_default_str()
+      ->group("API");
+  command.add_option("-H,--header", options.headers, "header of every request; credentials go into --header-file")
+      ->type_name("'NAME: VALUE'")
+      ->allow_extra_args(false)
+      ->group("API");
+  command
+      .add_option("--header-file", options.header_file, "file with one header a line, for secrets; read, never kept")
+      ->type_name("FILE")
+      ->group("API");
+  command
+      .add_option("--bearer-env", options.bearer_env,
+                  "environment variable that holds the bearer token (default OPENAI_API_KEY, if set)")
+      ->type_name("NAME")
+      ->group("API");
+  command.add_option("--parallel-max", options.parallel_max, "calls at once")
+      ->check(CLI::Range(1u, 65536u))
+      ->capture_default_str()
+      ->group("API");
+  command.add_option("--parallel-max-host", options.parallel_max_host, "calls at once to one host (0: no own bound)")
+      ->capture_default_str()
+      ->group("API");
+  command.add_option("--retry", options.retry, "calls again after a transient failure")
+      ->capture_default_str()
+      ->group("API");
+  command.add_option("--retry-delay", options.retry_delay, "base of the back-off (default 1s)")
+      ->type_name("TIME")
+      ->group("API");
+  command.add_option("--retry-max-time", options.retry_max_time, "no retry later than this after a task's first call")
+      ->type_name("TIME")
+      ->group("API");
+  command.add_option("--max-time", options.max_time, "bound of one call (default 10m)")
+      ->type_name("TIME")
+      ->group("API");
+  command.add_option("--connect-timeout", options.connect_timeout, "bound of connecting (default 10s)")
+      ->type_name("TIME")
+      ->group("API");
+  command.add_option("--max-response-bytes", options.max_response_bytes, "largest response taken")
+      ->transform(CLI::AsSizeValue(false))
+      ->capture_default_str()
+      ->group("API");
+  command.add_option("--proxy", options.proxy, "proxy (default: as the environment says)")
+      ->type_name("URL")
+      ->group("API");
+  command.add_option("--cacert", options.cacert, "file of certificate authorities to trust")
+      ->type_name("FILE")
+      ->group("API");
+  command.add_flag("-L,--location", options.location, "follow redirects, never with credentials to another host")
+      ->group("API");
+  auto* http2 = command.add_flag("--http2", options.http2, "HTTP/2 over TLS")->group("API");
+  auto* prior = command.add_flag("--http2-prior-knowledge", options.http2_prior_knowledge, "HTTP/2 without TLS")
+                    ->group("API")
+                    ->excludes(http2);
+  command.add_flag("--http1.1", options.http1_1, "HTTP/1.1 (the default)")
+      ->group("API")
+      ->excludes(http2)
+      ->excludes(prior);
+}
+
+static void add_repository_options(CLI::App& command, RunOptions& options) {
+  command.add_option("--layout", options.layout, "record: a JSON record a task; raw: the bodies as they came")
+      ->check(CLI::IsMember({"record", "raw"}))
+      ->capture_default_str()
+      ->group("Repository");
+  command
+      .add_option("--path", options.path, "where a body lies in layout raw; fields {host} {path} {query} {stream} {id}")
+      ->type_name("TEMPLATE")
+      ->capture_default_str()
+      ->group("Repository");
+  command.add_option("--branch", options.branch, "branch to commit to (default: the checked-out one)")
+      ->group("Repository");
+  command.add_option("--commit-tasks", options.commit_tasks, "most results in a commit")
+      ->check(CLI::Range(1u, 1'000'000u))
+      ->capture_default_str()
+      ->group("Repository");
+  command.add_option("--commit-every", options.commit_every, "longest wait of a result for its commit (default 1s)")
+      ->type_name("TIME")
+      ->group("Repository");
+  command.add_flag("--no-worktree", options.no_worktree, "leave the work tree alone, move only the branch")
+      ->group("Repository");
+}
+
+void add_shared_options(CLI::App& command, RunOptions& options) {
+  add_api_options(command, options);
+  add_repository_options(command, options);
+  command.add_option("--tasks-in-flight", options.tasks_in_flight, "most tasks read and not yet committed")
+      ->check(CLI::Range(1u, 4'194'304u))
+      ->capture_default_str()
+      ->group("Run");
+  command.add_option("--bytes-in-flight", options.bytes_in_flight, "most bytes of requests and responses held")
+      ->transform(CLI::AsSizeValue(false))
+      ->capture_default_str()
+      ->group("Run");
+  command.add_option("--drain-timeout", options.drain_timeout, "after Ctrl-C, stop at once after this time")
+      ->type_name("TIME")
+      ->group("Run");
+  command.add_flag("-q,--quiet", options.quiet, "show errors only")->group("Run");
+  command.add_option("--progress", options.progress, "what to show on standard error while it runs")
+      ->check(CLI::IsMember({"auto", "json"}))
+      ->capture_default_str()
+      ->group("Run");
+}
+
+Result<void> check(const RunOptions& options) {
+  for (const auto& header : options.headers) {
+    const auto colon = header.find(':');
+    if (colon == std::string::npos || colon == 0 || header.find_first_of("\r\n") != std::string::npos)
+      return failure(ErrorCode::usage, "--header must be 'Name: value', not '" + header + "'");
+    if (names_a_secret(header))
+      return failure(ErrorCode::usage, "--header " + header.substr(0, colon) +
+                                           ": other users can read command lines; put it into a file and name that "
+                                           "with --header-file, or use --bearer-env");
+  }
+  if (options.tasks_in_flight < options.parallel_max)
+    return failure(ErrorCode::usage, "--tasks-in-flight (" + std::to_string(options.tasks_in_flight) +
+                                         ") must not be smaller than --parallel-max (" +
+                                         std::to_string(options.parallel_max) + ")");
+  return {};
+}
+
+}  // namespace pawl::tool

@@ -1,0 +1,60 @@
+#include "planner.h"
+
+namespace pawl::tool {
+
+bool Planner::runs(const git::CommittedKey& known, const Request& request) const noexcept {
+  if (options_.rerun == Rerun::all || known.digest != request.digest) return true;
+  return options_.rerun == Rerun::failed && !known.success;
+}
+
+Result<Planner::Decision> Planner::offer(Request& request, Producer& producer) {
+  const std::lock_guard lock(mutex_);
+  request.task_id = {options_.run, ordinal_ + 1};
+  if (borrowed_index_ == nullptr) {
+    request.position = position_;
+    if (producer.submit(request) != Admission::accepted) return Decision::closed;
+    ++ordinal_;
+    ++position_;
+    return Decision::submitted;
+  }
+  auto known = borrowed_index_->find(request.stream, request.id);
+  if (!known) return std::unexpected(known.error());
+  if (*known && !runs(**known, request)) {
+    skipped_.fetch_add(1, std::memory_order_relaxed);  // relaxed: shown only
+    return Decision::skipped;
+  }
+  if (*known) {
+    request.position = (*known)->position;  // the record is replaced where it lies
+  } else {
+    auto position = borrowed_index_->take_position(request.stream);
+    if (!position) return std::unexpected(position.error());
+    request.position = *position;
+  }
+  // Known before it is in, because it may retire at once, as a failure (note_failure). If it does not get in, the
+  // index knows a key that nobody will commit, so it must not be kept: see index_is_true().
+  const git::CommittedKey key{request.position, request.digest, true};
+  if (auto put = borrowed_index_->put(request.stream, request.id, key); !put) return std::unexpected(put.error());
+  if (producer.submit(request) == Admission::accepted) {
+    ++ordinal_;
+    return Decision::submitted;
+  }
+  incomplete_.store(true, std::memory_order_release);
+  return Decision::closed;
+}
+
+void Planner::know_position(const Request& committed) {
+  if (borrowed_index_ != nullptr) borrowed_index_->see_position(committed.stream, committed.position);
+}
+
+Result<void> Planner::know(const Request& recovered) {
+  if (borrowed_index_ == nullptr) return {};
+  know_position(recovered);
+  return borrowed_index_->put(recovered.stream, recovered.id, {recovered.position, recovered.digest, true});
+}
+
+Result<void> Planner::note_failure(const Request& request) {
+  if (borrowed_index_ == nullptr) return {};
+  return borrowed_index_->put(request.stream, request.id, {request.position, request.digest, false});
+}
+
+}  // namespace pawl::tool

@@ -1,0 +1,443 @@
+#include "session.h"
+
+#include <fmt/format.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdio>
+#include <mutex>
+#include <thread>
+
+#include <pawl/engine.h>
+#include <pawl/git.h>
+#include <pawl/journal.h>
+#include <pawl/observe.h>
+
+#include "exit_code.h"
+#include "feeder.h"
+#include "planner.h"
+#include "signals.h"
+#include "stages.h"
+
+namespace pawl::tool {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+std::uint64_t now_us() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(now).count());
+}
+
+/// Quoted for a shell if it must be.
+std::string shell_word(const std::string& word) {
+  if (!word.empty() &&
+      word.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./=:,@") ==
+          std::string::npos)
+    return word;
+  std::string quoted = "'";
+  for (const char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return quoted + "'";
+}
+
+/// Layout raw keeps no record of a failure, so it is said.
+std::string failure_in_raw(const Task& task) {
+  const Outcome& outcome = task.outcome;
+  return outcome.kind == Outcome::Kind::answered
+             ? fmt::format("{}: status {}, not stored", task.request.url, outcome.status_code)
+             : fmt::format("{}: {}, not stored", task.request.url, outcome.error_code);
+}
+
+class Session {
+ public:
+  Session(const RunOptions& options, Mode mode) : options_(options), mode_(mode) {}
+
+  Result<void> open();
+  int run();
+
+ private:
+  Result<void> open_repository();
+  Result<void> open_engine();
+  Result<void> check_left_tasks(const journal::Left& left) const;
+  Result<void> keep_settings() const;
+  void start_feeding();
+  void retired(const Task& task);
+  void on_signal(int number);
+  void begin_drain(const std::string& why);
+  void begin_stop();
+  void at_deadline(std::chrono::milliseconds time, std::function<void()> then);
+  void info(std::string text);
+  void complain(std::string text);
+  observe::RunView view();
+  int finish();
+  std::string next_command(ExitCode code, bool failures) const;
+  std::string short_branch() const;
+
+  const RunOptions& options_;
+  const Mode mode_;
+  const Clock::time_point began_ = Clock::now();
+  RunOptions before_;      // what the run before had
+  std::uint64_t run_ = 0;  // TaskId::run; set by open_repository()
+  StopFlag stop_inputs_;
+
+  // In the order in which they must come and, reversed, go.
+  std::unique_ptr<git::Repository> repository_;
+  std::optional<journal::RunLock> lock_;
+  std::unique_ptr<git::Repository> look_up_;  // a second handle: the commit stage uses the first alone
+  std::unique_ptr<git::KeyIndex> index_;
+  std::unique_ptr<mockapi::Server> builtin_;
+  http::Options http_options_;
+  std::vector<std::unique_ptr<input::Reader>> readers_;
+  std::optional<Planner> planner_;
+  std::unique_ptr<Engine> engine_;
+  journal::Journal* borrowed_journal_ = nullptr;  // the engine's
+  http::CallStage* borrowed_call_ = nullptr;      // the engine's
+  std::unique_ptr<Feeder> feeder_;
+  std::unique_ptr<observe::Progress> progress_;
+  std::unique_ptr<observe::StatusSocket> socket_;
+
+  std::mutex control_mutex_;  // of steering: signals, deadlines, faults
+  bool controllable_ = true;  // the engine is there to be steered; guarded by control_mutex_
+  std::atomic<observe::Phase> phase_{observe::Phase::running};  // written under control_mutex_
+  std::mutex fault_mutex_;
+  std::optional<Error> fault_;  // the first error of journal, disk or repository
+  std::mutex ended_mutex_;
+  std::condition_variable ended_changed_;
+  bool ended_ = false;
+  std::vector<std::jthread> deadlines_;  // guarded by ended_mutex_ until the run has ended
+};
+
+Result<void> Session::open_repository() {
+  git::RepositoryOptions where{options_.repo, options_.branch, {}};
+  if (mode_ == Mode::resume) where.missing = git::RepositoryOptions::Missing::fail;
+  auto repository = git::Repository::open(where);
+  if (!repository) return std::unexpected(repository.error());
+  repository_ = std::move(*repository);
+  auto lock = journal::RunLock::take(repository_->private_folder());
+  if (!lock) return std::unexpected(lock.error());
+  lock_.emplace(std::move(*lock));
+  auto look_up = git::Repository::open(where);
+  if (!look_up) return std::unexpected(look_up.error());
+  look_up_ = std::move(*look_up);
+  if (layout_of(options_) == git::Layout::record) {
+    auto index = git::KeyIndex::open(*look_up_, [this](std::uint64_t keys) {
+      if (keys > 0) info(fmt::format("reading the branch: {} keys so far", keys));
+    });
+    if (!index) return std::unexpected(index.error());
+    index_ = std::move(*index);
+  }
+  const std::string settings = (repository_->private_folder() / "settings").string();
+  if (auto read = read_settings(before_, settings); !read) return read;
+  run_ = std::max(now_us(), before_.last_run + 1);  // also after the clock was set back
+  return {};
+}
+
+/// What the journal holds was asked for with other options than these: it would be stored elsewhere, or not called.
+Result<void> Session::check_left_tasks(const journal::Left& left) const {
+  if (left.tasks == 0) return {};
+  const auto differs = [&](const char* option, const std::string& then, const std::string& now) -> Result<void> {
+    if (then == now) return {};
+    return failure(
+        ErrorCode::usage,
+        fmt::format("the journal holds {} tasks of a run with {} {}, not {}; finish them first: pawl resume {}",
+                    left.tasks, option, then.empty() ? "unset" : then, now.empty() ? "unset" : now,
+                    shell_word(options_.repo)));
+  };
+  if (auto same = differs("--api", before_.api, options_.api); !same) return same;
+  if (auto same = differs("--layout", before_.layout, options_.layout); !same) return same;
+  if (auto same = differs("--branch", before_.branch, options_.branch); !same) return same;
+  return options_.layout == "raw" ? differs("--path", before_.path, options_.path) : Result<void>{};
+}
+
+Result<void> Session::keep_settings() const {
+  RunOptions kept = options_;
+  kept.last_run = run_;
+  return write_settings(kept, (repository_->private_folder() / "settings").string());
+}
+
+Result<void> Session::open_engine() {
+  auto commit = commit_options(options_, run_);
+  commit.on_work_tree_report = [this](const git::WorkTreeReport& report) {
+    if (!report.problem.empty()) complain(report.problem + "; the next run catches up");
+    if (report.files_left != 0)
+      complain(
+          fmt::format("{} files of the work tree were left as they are, because they hold changes of your own (the "
+                      "branch has the results): {}",
+                      report.files_left, report.first_left));
+  };
+  journal::Options journal_options;
+  journal_options.folder = repository_->private_folder() / "journal";
+  auto journal = journal::Journal::open(journal_options);
+  if (!journal) return std::unexpected(journal.error());
+  if (auto fits = check_left_tasks((*journal)->left()); !fits) return fits;
+  if (auto kept = keep_settings(); !kept) return kept;
+  auto call = http::make_call_stage(http_options_);
+  if (!call) return std::unexpected(call.error());
+  auto encoder = git::make_encoder(commit);
+  if (!encoder) return std::unexpected(encoder.error());
+  auto committer = git::make_commit_stage(*repository_, commit);
+  if (!committer) return std::unexpected(committer.error());
+  borrowed_journal_ = journal->get();
+  borrowed_call_ = call->get();
+
+  Planner::Options planning{run_, Rerun::none};
+  if (options_.retry_failed) planning.rerun = Rerun::failed;
+  if (options_.again) planning.rerun = Rerun::all;
+  planner_.emplace(index_.get(), planning);
+  Limits limits;
+  limits.tasks_in_flight = options_.tasks_in_flight;
+  limits.bytes_in_flight = options_.bytes_in_flight;
+  auto engine =
+      Engine::make(limits, {std::move(*journal), std::move(*call), std::move(*encoder), std::move(*committer)},
+                   [this](const Task& task) { retired(task); });
+  if (!engine) return std::unexpected(engine.error());
+  engine_ = std::move(*engine);
+  return {};
+}
+
+Result<void> Session::open() {
+  if (auto valid = check(options_); !valid) return valid;
+  auto builtin = start_builtin(options_);
+  if (!builtin) return std::unexpected(builtin.error());
+  builtin_ = std::move(*builtin);
+  auto http = http_options(options_, builtin_.get());
+  if (!http) return std::unexpected(http.error());
+  http_options_ = std::move(*http);
+  if (auto valid = commit_options(options_, run_).validate(); !valid) return valid;
+  // Inputs before the repository: a mistyped file name must not leave a repository behind.
+  if (mode_ == Mode::run) {
+    auto readers = open_inputs(options_, stop_inputs_.fd());
+    if (!readers) return std::unexpected(readers.error());
+    readers_ = std::move(*readers);
+  }
+  if (auto opened = open_repository(); !opened) return opened;
+  return open_engine();
+}
+
+void Session::start_feeding() {
+  const auto left = borrowed_journal_->left();
+  if (left.tasks != 0)
+    info(fmt::format("the journal holds {} tasks of an earlier run, {} of them answered: these first", left.tasks,
+                     left.answers));
+  if (left.torn_bytes != 0) info(fmt::format("the journal's last {} bytes were torn and are cut", left.torn_bytes));
+  if (options_.format == "auto")
+    for (std::size_t i = 0; i < readers_.size(); ++i)
+      info(fmt::format("{}: {}", input::source_name(options_.inputs[i]), readers_[i]->how_chosen()));
+  Feeder::Sources sources;
+  sources.borrowed_journal = borrowed_journal_;
+  sources.borrowed_repository = look_up_.get();
+  sources.layout = layout_of(options_);
+  sources.readers = std::move(readers_);
+  sources.on_bad_line = options_.on_bad_line == "skip" ? OnBadLine::skip : OnBadLine::stop;
+  feeder_ = std::make_unique<Feeder>(*engine_, *planner_, stop_inputs_, std::move(sources),
+                                     [this](std::string text) { complain(std::move(text)); });
+}
+
+/// Runs on a graph worker for every task that retires.
+void Session::retired(const Task& task) {
+  if (task.committed) {
+    if (task.outcome.success()) return;
+    if (layout_of(options_) == git::Layout::raw) complain(failure_in_raw(task));
+    if (const auto noted = planner_->note_failure(task.request); !noted) complain(noted.error().context);
+    return;
+  }
+  if (!task.error || task.error->code == ErrorCode::cancelled) return;
+  bool first = false;
+  {
+    const std::lock_guard lock(fault_mutex_);
+    first = !fault_.has_value();
+    if (first) fault_ = task.error;
+  }
+  const bool alone = task.error->code == ErrorCode::obstructed;
+  if (alone)
+    complain(task.error->context + "; the task stays in the journal: move what is in its way, then pawl resume " +
+             shell_word(options_.repo));
+  if (alone || !first) return;
+  complain(task.error->context);
+  const std::lock_guard lock(control_mutex_);
+  begin_drain("nothing more can be stored, so nothing more is called");
+}
+
+/// control_mutex_ is held.
+void Session::begin_drain(const std::string& why) {
+  observe::Phase running = observe::Phase::running;
+  if (!phase_.compare_exchange_strong(running, observe::Phase::draining)) return;
+  complain(why);
+  stop_inputs_.raise();
+  if (controllable_) engine_->drain();
+}
+
+/// control_mutex_ is held.
+void Session::begin_stop() {
+  if (phase_.exchange(observe::Phase::stopping) == observe::Phase::stopping) return;
+  complain("stopping now; unfinished tasks stay saved");
+  stop_inputs_.raise();
+  if (controllable_) engine_->abort();
+  at_deadline(std::chrono::milliseconds{900}, [this] {
+    // Whatever still blocks (a disk, a remote file system): what is accepted is in the journal, so leaving is safe.
+    std::fputs(("pawl: stopped; `pawl resume " + shell_word(options_.repo) + "` continues\n").c_str(), stderr);
+    std::_Exit(kUnfinished);
+  });
+}
+
+void Session::on_signal(int number) {
+  const std::lock_guard lock(control_mutex_);
+  if (phase_.load() == observe::Phase::running) {
+    (void)observe::notify_stopping();
+    const auto calling = controllable_ ? engine_->status().call.active : 0;
+    begin_drain(
+        fmt::format("taking no more: finishing {} running calls and committing them (press Ctrl-C again to "
+                    "stop now; unfinished tasks stay saved, `pawl resume {}` continues)",
+                    calling, shell_word(options_.repo)));
+    if (options_.drain_timeout.value.count() > 0)
+      at_deadline(options_.drain_timeout.value, [this] {
+        const std::lock_guard late(control_mutex_);
+        begin_stop();
+      });
+  } else if (number != SIGHUP) {
+    begin_stop();
+  }
+}
+
+/// Calls `then` after `time`, unless the run ends before.
+void Session::at_deadline(std::chrono::milliseconds time, std::function<void()> then) {
+  const std::lock_guard lock(ended_mutex_);
+  if (ended_) return;
+  deadlines_.emplace_back([this, time, then = std::move(then)] {
+    std::unique_lock wait(ended_mutex_);
+    if (ended_changed_.wait_for(wait, time, [this] { return ended_; })) return;
+    wait.unlock();
+    then();
+  });
+}
+
+void Session::info(std::string text) {
+  if (!options_.quiet) complain(std::move(text));
+}
+
+void Session::complain(std::string text) {
+  if (progress_)
+    progress_->message("pawl: " + text);
+  else
+    std::fprintf(stderr, "pawl: %s\n", text.c_str());
+}
+
+observe::RunView Session::view() {
+  observe::RunView view;
+  view.status = engine_->status();
+  view.phase = phase_.load();
+  view.elapsed = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - began_);
+  if (feeder_) {
+    const auto counts = feeder_->counts();
+    view.inputs_read = counts.read;
+    view.recovered = counts.recovered;
+    view.bad_lines = counts.bad_lines;
+    view.bytes_read = counts.bytes_read;
+    view.bytes_total = counts.bytes_total;
+    if (feeder_->complete()) view.tasks_total = counts.read + counts.recovered;
+  }
+  view.skipped = planner_->skipped();
+  const auto calls = borrowed_call_->stats();
+  view.retried = calls.retries;
+  view.latency = {calls.attempt_p50_ms, calls.attempt_p90_ms, calls.attempt_p99_ms, calls.attempt_max_ms};
+  if (view.status.call.delayed != 0) view.note = calls.last_event;
+  return view;
+}
+
+int Session::run() {
+  observe::ProgressOptions shown;
+  if (options_.quiet)
+    shown.mode = observe::ProgressMode::quiet;
+  else if (options_.progress == "json")
+    shown.mode = observe::ProgressMode::json;
+  progress_ = std::make_unique<observe::Progress>(shown, [this] { return view(); });
+  auto signals = SignalWatch::start([this](int number) { on_signal(number); });  // signals before it have waited
+  if (!signals) return complain(signals.error().context), exit_code_of(signals.error());
+  start_feeding();
+  // From here on other threads look at the feeder through view().
+  auto socket = observe::StatusSocket::open(repository_->private_folder(), [this] {
+    const auto now = view();
+    (void)observe::notify_status(observe::render_plain(now, {}));
+    return now;
+  });
+  if (socket)
+    socket_ = std::move(*socket);
+  else
+    complain(socket.error().context);  // the run does not need it
+  progress_->start();
+  (void)observe::notify_ready();
+  feeder_->wait();
+  engine_->close();
+  return finish();
+}
+
+/// Everything has retired: lets the stages finish the work tree and the journal, and says how it went.
+int Session::finish() {
+  auto last = view();
+  last.phase = observe::Phase::done;
+  last.note.clear();
+  {
+    const std::lock_guard lock(control_mutex_);
+    controllable_ = false;
+  }
+  progress_->stop();
+  socket_.reset();
+  const auto feed_error = feeder_->error();
+  const bool complete = feeder_->complete();
+  feeder_.reset();
+  engine_.reset();  // may take a while: the work tree's last files, the index. A second signal still ends it.
+  {
+    const std::lock_guard lock(ended_mutex_);
+    ended_ = true;
+  }
+  ended_changed_.notify_all();
+  last.elapsed = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - began_);
+  const bool all_committed = last.status.unfinished == 0 && !fault_;
+  if (index_ && all_committed && planner_->index_is_true())
+    if (auto marked = index_->mark_clean(*look_up_); !marked) complain(marked.error().context);
+  ExitCode code = kAllDone;
+  if (last.status.failed != 0 || last.bad_lines != 0) code = kSomeFailed;
+  if (last.status.unfinished != 0 || !complete) code = kUnfinished;
+  if (feed_error) code = exit_code_of(*feed_error);
+  if (fault_) code = kStorage;
+  if (feed_error) complain(feed_error->context);
+  if (!options_.quiet && options_.progress != "json") {
+    observe::SummaryOptions summary;
+    summary.result = fmt::format("{}, branch {}", options_.repo, short_branch());
+    summary.next_command = next_command(code, last.status.failed != 0);
+    summary.style = observe::Style::of_environment(2);
+    std::fputs(observe::render_summary(last, summary).c_str(), stderr);
+  }
+  return code;
+}
+
+std::string Session::short_branch() const {
+  const std::string& full = repository_->branch();
+  const std::string prefix = "refs/heads/";
+  return full.starts_with(prefix) ? full.substr(prefix.size()) : full;
+}
+
+std::string Session::next_command(ExitCode code, bool failures) const {
+  const std::string repo = shell_word(options_.repo);
+  if (code == kInput) return "the same command again, once the input is mended: what is committed is skipped";
+  if (code == kUnfinished || code == kStorage) return "pawl resume " + repo;
+  const std::string look = "git -C " + repo + " log --stat";
+  if (!failures || layout_of(options_) == git::Layout::raw) return look;
+  return look + "   # failures are recorded; run again with --retry-failed";
+}
+
+}  // namespace
+
+int run_session(const RunOptions& options, Mode mode) {
+  Session session(options, mode);
+  if (auto opened = session.open(); !opened) {
+    std::fprintf(stderr, "pawl: %s\n", opened.error().context.c_str());
+    return exit_code_of(opened.error());
+  }
+  return session.run();
+}
+
+}  // namespace pawl::tool

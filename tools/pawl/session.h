@@ -1,0 +1,16 @@
+// A session: one run of the pipeline on one repository, from opening everything to the summary. The composition root.
+#pragma once
+
+#include "options.h"
+
+namespace pawl::tool {
+
+enum class Mode : std::uint8_t {
+  run,     // what the journal holds first, then the inputs
+  resume,  // what the journal holds
+};
+
+/// Does it all and returns the exit code; says what is wrong on standard error.
+[[nodiscard]] int run_session(const RunOptions& options, Mode mode);
+
+}  // namespace pawl::tool

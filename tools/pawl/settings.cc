@@ -1,0 +1,131 @@
+// The settings file: `name=value` lines, a name once for each value; control characters and '%' percent-encoded.
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <fstream>
+
+#include "options.h"
+
+namespace pawl::tool {
+namespace {
+
+constexpr const char* kFirstLine = "pawl settings 1";
+
+std::string encode(const std::string& text) {
+  static constexpr char kHex[] = "0123456789ABCDEF";
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte == '%' || byte == 0x7f)
+      ((out += '%') += kHex[byte >> 4]) += kHex[byte & 15];
+    else
+      out += c;
+  }
+  return out;
+}
+
+bool decode(std::string_view text, std::string& out) {
+  out.clear();
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '%') {
+      out += text[i];
+      continue;
+    }
+    unsigned byte = 0;
+    if (i + 2 >= text.size()) return false;
+    const auto [end, problem] = std::from_chars(text.data() + i + 1, text.data() + i + 3, byte, 16);
+    if (problem != std::errc{} || end != text.data() + i + 3) return false;
+    out += static_cast<char>(byte);
+    i += 2;
+  }
+  return true;
+}
+
+bool parse(const std::string& text, std::string& value) { return value = text, true; }
+bool parse(const std::string& text, bool& value) { return value = text == "1", text == "1" || text == "0"; }
+bool parse(const std::string& text, Duration& value) { return lexical_cast(text, value); }
+template <class Number>
+bool parse(const std::string& text, Number& value) {
+  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return problem == std::errc{} && end == text.data() + text.size();
+}
+std::string text_of(const std::string& value) { return value; }
+std::string text_of(bool value) { return value ? "1" : "0"; }
+std::string text_of(Duration value) { return to_text(value); }
+template <class Number>
+std::string text_of(Number value) {
+  return std::to_string(value);
+}
+
+template <class Options, class Visit>
+void each_setting(Options& options, Visit&& visit) {
+  visit("api", options.api);
+  visit("builtin-latency", options.builtin_latency);
+  visit("header-file", options.header_file);
+  visit("bearer-env", options.bearer_env);
+  visit("parallel-max", options.parallel_max);
+  visit("parallel-max-host", options.parallel_max_host);
+  visit("retry", options.retry);
+  visit("retry-delay", options.retry_delay);
+  visit("retry-max-time", options.retry_max_time);
+  visit("max-time", options.max_time);
+  visit("connect-timeout", options.connect_timeout);
+  visit("max-response-bytes", options.max_response_bytes);
+  visit("proxy", options.proxy);
+  visit("cacert", options.cacert);
+  visit("location", options.location);
+  visit("http2", options.http2);
+  visit("http2-prior-knowledge", options.http2_prior_knowledge);
+  visit("layout", options.layout);
+  visit("path", options.path);
+  visit("branch", options.branch);
+  visit("commit-tasks", options.commit_tasks);
+  visit("commit-every", options.commit_every);
+  visit("no-worktree", options.no_worktree);
+  visit("tasks-in-flight", options.tasks_in_flight);
+  visit("bytes-in-flight", options.bytes_in_flight);
+  visit("last-run", options.last_run);
+}
+
+}  // namespace
+
+Result<void> write_settings(const RunOptions& options, const std::string& file) {
+  std::ofstream out(file + ".tmp", std::ios::trunc);
+  out << kFirstLine << '\n';
+  RunOptions kept = options;
+  if (kept.proxy.find('@') != std::string::npos) kept.proxy.clear();  // it holds a password
+  each_setting(kept,
+               [&](const char* name, const auto& value) { out << name << '=' << encode(text_of(value)) << '\n'; });
+  for (const auto& header : options.headers) out << "header=" << encode(header) << '\n';
+  out.close();
+  if (!out || std::rename((file + ".tmp").c_str(), file.c_str()) != 0)
+    return failure(ErrorCode::io, "cannot write " + file + ": " + std::strerror(errno), errno);
+  return {};
+}
+
+Result<void> read_settings(RunOptions& options, const std::string& file) {
+  std::ifstream in(file);
+  if (!in) return {};
+  std::string line;
+  const auto damaged = [&](unsigned number) {
+    return failure(ErrorCode::usage, file + ":" + std::to_string(number) + ": expected name=value, got '" + line + "'");
+  };
+  if (!std::getline(in, line) || line != kFirstLine) return damaged(1);
+  options.headers.clear();
+  for (unsigned number = 2; std::getline(in, line); ++number) {
+    const auto equals = line.find('=');
+    std::string value;
+    if (equals == std::string::npos || !decode(std::string_view(line).substr(equals + 1), value))
+      return damaged(number);
+    const std::string_view name = std::string_view(line).substr(0, equals);
+    bool fine = true;
+    if (name == "header") options.headers.push_back(value);
+    each_setting(options, [&](const char* known, auto& setting) {
+      if (name == known) fine = parse(value, setting);
+    });
+    if (!fine) return damaged(number);
+  }
+  return {};
+}
+
+}  // namespace pawl::tool

@@ -1,0 +1,134 @@
+#include "stages.h"
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <map>
+
+namespace pawl::tool {
+namespace {
+
+/// Headers from a file: one a line, blank lines and lines that begin with '#' left out.
+Result<void> read_header_file(const std::string& file, std::vector<std::string>& headers) {
+  std::ifstream in(file);
+  if (!in) return failure(ErrorCode::usage, "cannot read --header-file " + file + ": " + std::strerror(errno), errno);
+  std::string line;
+  for (unsigned number = 1; std::getline(in, line); ++number) {
+    if (!line.empty() && line.back() == '\r') line.pop_back();
+    if (line.empty() || line.front() == '#') continue;
+    const auto colon = line.find(':');
+    if (colon == std::string::npos || colon == 0)  // the line may be a secret: do not show it
+      return failure(ErrorCode::usage, file + ":" + std::to_string(number) + ": expected 'Name: value'");
+    headers.push_back(line);
+  }
+  return {};
+}
+
+Result<std::string> bearer_token(const RunOptions& options) {
+  const bool named = !options.bearer_env.empty();
+  const std::string name = named ? options.bearer_env : "OPENAI_API_KEY";
+  const char* value = std::getenv(name.c_str());
+  if (value == nullptr || *value == '\0') {
+    if (named) return failure(ErrorCode::usage, "--bearer-env: the environment has no " + name);
+    return std::string();
+  }
+  return std::string(value);
+}
+
+input::Format format_of(const std::string& name) {
+  for (const auto format : {input::Format::batch, input::Format::lines, input::Format::urls, input::Format::files})
+    if (name == input::name_of(format)) return format;
+  return input::Format::automatic;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<mockapi::Server>> start_builtin(const RunOptions& options) {
+  if (options.api != "builtin") return nullptr;
+  mockapi::Options server;
+  auto latency = mockapi::Latency::parse(options.builtin_latency);
+  if (!latency) return std::unexpected(latency.error());
+  server.latency = *latency;
+  server.stats_per_key = false;
+  // A proxy of the environment must not stand between pawl and itself.
+  const char* others = std::getenv("no_proxy");
+  ::setenv("no_proxy", (std::string(others != nullptr ? others : "") + ",pawl.builtin").c_str(), 1);
+  return mockapi::Server::start(server);
+}
+
+Result<http::Options> http_options(const RunOptions& options, const mockapi::Server* builtin) {
+  http::Options http;
+  http.parallel_max = options.parallel_max;
+  http.parallel_max_host = options.parallel_max_host;
+  http.retry_max = options.retry;
+  http.retry_delay = options.retry_delay.value;
+  http.retry_time_max = options.retry_max_time.value;
+  http.time_max = options.max_time.value;
+  http.connect_timeout = options.connect_timeout.value;
+  http.response_bytes_max = options.max_response_bytes;
+  http.headers = options.headers;
+  http.proxy = options.proxy;
+  http.ca_file = options.cacert;
+  if (options.http2) http.version = http::Version::http2;
+  if (options.http2_prior_knowledge) http.version = http::Version::http2_prior_knowledge;
+  if (options.location) http.redirects = http::Redirects::follow;
+  if (!options.header_file.empty())
+    if (auto read = read_header_file(options.header_file, http.headers); !read) return std::unexpected(read.error());
+  auto bearer = bearer_token(options);
+  if (!bearer) return std::unexpected(bearer.error());
+  if (builtin != nullptr)
+    http.connect_to = {"pawl.builtin:80:127.0.0.1:" + std::to_string(builtin->port())};
+  else
+    http.bearer = *bearer;
+  if (auto valid = http.validate(); !valid) return std::unexpected(valid.error());
+  return http;
+}
+
+git::Layout layout_of(const RunOptions& options) {
+  return options.layout == "raw" ? git::Layout::raw : git::Layout::record;
+}
+
+git::CommitOptions commit_options(const RunOptions& options, std::uint64_t run) {
+  git::CommitOptions commit;
+  commit.layout = layout_of(options);
+  commit.path_template = options.path;
+  commit.commit_tasks = options.commit_tasks;
+  commit.commit_every = options.commit_every.value;
+  commit.run = run;
+  if (options.no_worktree) commit.work_tree = git::CommitOptions::WorkTree::leave;
+  return commit;
+}
+
+Result<std::vector<std::unique_ptr<input::Reader>>> open_inputs(const RunOptions& options, int cancel_fd) {
+  input::Options input;
+  input.format = format_of(options.format);
+  input.stream_by = options.stream_by;
+  input.base_url = options.base_url;
+  input.url = options.url;
+  if (options.api == "builtin") {
+    if (input.base_url.empty()) input.base_url = std::string(kBuiltinOrigin) + "/v1";
+    if (input.url.empty()) input.url = std::string(kBuiltinOrigin) + "/echo";
+  }
+  input.method = options.method;
+  input.content_type = options.content_type;
+  input.body_template = options.body;
+  input.line_bytes_max = options.line_bytes_max;
+  input.cancel_fd = cancel_fd;
+  if (auto valid = input.validate(); !valid) return std::unexpected(valid.error());
+  std::map<std::string, std::string> taken;  // name → path
+  std::vector<std::unique_ptr<input::Reader>> readers;
+  for (const auto& path : options.inputs) {
+    input::Source source{path, input::source_name(path)};
+    const auto [other, fresh] = taken.emplace(source.name, path);
+    if (!fresh)
+      return failure(ErrorCode::usage, "inputs " + other->second + " and " + path + " have the same name, " +
+                                           source.name + ", so their tasks would have the same keys; rename one");
+    auto reader = input::Reader::open(source, input);
+    if (!reader) return std::unexpected(reader.error());
+    readers.push_back(std::move(*reader));
+  }
+  return readers;
+}
+
+}  // namespace pawl::tool

@@ -1,0 +1,33 @@
+// Stages and readers of a session, made from the command line's options.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <pawl/git.h>
+#include <pawl/http.h>
+#include <pawl/input.h>
+#include <pawl/mockapi.h>
+
+#include "options.h"
+
+namespace pawl::tool {
+
+/// Name under which requests know the built-in server: the same in every run, so that a request stays the same.
+inline constexpr const char* kBuiltinOrigin = "http://pawl.builtin";
+
+/// The server of `--api builtin`, or null without it. Errors: usage, io.
+[[nodiscard]] Result<std::unique_ptr<mockapi::Server>> start_builtin(const RunOptions& options);
+
+/// `builtin` may be null. Errors: usage (also: header file or token unreadable), unsupported, io.
+[[nodiscard]] Result<http::Options> http_options(const RunOptions& options, const mockapi::Server* builtin);
+
+[[nodiscard]] git::CommitOptions commit_options(const RunOptions& options, std::uint64_t run);
+
+[[nodiscard]] git::Layout layout_of(const RunOptions& options);
+
+/// Opens every input. Errors: usage, input.
+[[nodiscard]] Result<std::vector<std::unique_ptr<input::Reader>>> open_inputs(const RunOptions& options, int cancel_fd);
+
+}  // namespace pawl::tool
