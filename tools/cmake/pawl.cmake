@@ -96,6 +96,31 @@ function(pawl_shared_library part)
   endif()
 endfunction()
 
+# What differs for a test: compiled for a quick build. It measures nothing; what it links is compiled as users have it.
+function(pawl_test_options target)
+  pawl_compile_options(${target})
+  target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O1>)
+  set_target_properties(${target} PROPERTIES INTERPROCEDURAL_OPTIMIZATION OFF)
+endfunction()
+
+# pawl_test_prelude(): target pawl_test_prelude, whose precompiled header every test reads first: GoogleTest and the
+# standard headers that nearly all include are most of what a test costs to compile. A test includes what it uses all the
+# same. Not with a compiler launcher: caches rarely know precompiled headers.
+function(pawl_test_prelude)
+  if(CMAKE_CXX_COMPILER_LAUNCHER)
+    return()
+  endif()
+  set(source ${CMAKE_CURRENT_BINARY_DIR}/prelude.cc)
+  file(CONFIGURE OUTPUT ${source} CONTENT "// Holds the precompiled header.\n")
+  add_library(pawl_test_prelude OBJECT ${source})
+  target_link_libraries(pawl_test_prelude PRIVATE GTest::gmock Threads::Threads)
+  target_compile_features(pawl_test_prelude PRIVATE cxx_std_23)
+  pawl_test_options(pawl_test_prelude)
+  target_precompile_headers(pawl_test_prelude PRIVATE
+    <gmock/gmock.h> <gtest/gtest.h> <algorithm> <array> <atomic> <chrono> <expected> <filesystem> <fstream> <functional>
+    <memory> <optional> <random> <span> <sstream> <string> <string_view> <thread> <vector>)
+endfunction()
+
 # pawl_test(<name> SOURCES … [LINK …] [LABELS …] [TIMEOUT seconds] [PRIVATE_OF part…]): one GoogleTest binary, one
 # CTest test. PRIVATE_OF lets a unit test see the private headers of a part.
 function(pawl_test name)
@@ -107,8 +132,10 @@ function(pawl_test name)
     get_target_property(dir pawl_${part} SOURCE_DIR)
     target_include_directories(${name} PRIVATE ${dir}/src)
   endforeach()
-  pawl_compile_options(${name})
-  set_target_properties(${name} PROPERTIES INTERPROCEDURAL_OPTIMIZATION OFF)
+  pawl_test_options(${name})
+  if(TARGET pawl_test_prelude)
+    target_precompile_headers(${name} REUSE_FROM pawl_test_prelude)
+  endif()
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 300)
   endif()
