@@ -28,7 +28,6 @@ class Feeder {
   struct Sources {
     journal::Journal* borrowed_journal = nullptr;    // what it gives back goes first; null: nothing
     git::Repository* borrowed_repository = nullptr;  // a handle of the feeder's own, to ask what is committed
-    git::Layout layout = git::Layout::record;
     std::vector<std::unique_ptr<input::Reader>> readers;
     OnBadLine on_bad_line = OnBadLine::stop;
   };

@@ -32,7 +32,7 @@ Result<Planner::Decision> Planner::offer(Request& request, Producer& producer) {
   }
   // Known before it is in, because it may retire at once, as a failure (note_failure). If it does not get in, the
   // index knows a key that nobody will commit, so it must not be kept: see index_is_true().
-  const git::CommittedKey key{request.position, request.digest, true};
+  const git::CommittedKey key{request.position, request.digest, true, request.task_id};
   if (auto put = borrowed_index_->put(request.stream, request.id, key); !put) return std::unexpected(put.error());
   if (producer.submit(request) == Admission::accepted) {
     ++ordinal_;
@@ -42,6 +42,16 @@ Result<Planner::Decision> Planner::offer(Request& request, Producer& producer) {
   return Decision::closed;
 }
 
+Result<bool> Planner::holds(const Request& recovered, git::Repository& repository) {
+  if (borrowed_index_ == nullptr) return false;  // layout raw keeps no record of a key
+  auto known = borrowed_index_->find(recovered.stream, recovered.id);
+  if (!known) return std::unexpected(known.error());
+  if (!*known) return false;
+  // Not known: know() put the key in, so the journal held an older task of it too.
+  if ((*known)->task_id.run == 0) return git::holds(repository, recovered, git::Layout::record);
+  return (*known)->task_id >= recovered.task_id;
+}
+
 void Planner::know_position(const Request& committed) {
   if (borrowed_index_ != nullptr) borrowed_index_->see_position(committed.stream, committed.position);
 }
@@ -49,12 +59,12 @@ void Planner::know_position(const Request& committed) {
 Result<void> Planner::know(const Request& recovered) {
   if (borrowed_index_ == nullptr) return {};
   know_position(recovered);
-  return borrowed_index_->put(recovered.stream, recovered.id, {recovered.position, recovered.digest, true});
+  return borrowed_index_->put(recovered.stream, recovered.id, {recovered.position, recovered.digest, true, {}});
 }
 
 Result<void> Planner::note_failure(const Request& request) {
   if (borrowed_index_ == nullptr) return {};
-  return borrowed_index_->put(request.stream, request.id, {request.position, request.digest, false});
+  return borrowed_index_->put(request.stream, request.id, {request.position, request.digest, false, request.task_id});
 }
 
 }  // namespace pawl::tool

@@ -35,6 +35,10 @@ class Planner {
   /// own producer.
   [[nodiscard]] Result<Decision> offer(Request& request, Producer& producer);
 
+  /// Whether the branch already holds this task that the journal gives back: from the index where that knows (it was
+  /// built from the tip), else from git. Ask before offer() is called for the first time.
+  [[nodiscard]] Result<bool> holds(const Request& recovered, git::Repository& repository);
+
   /// Makes a task known that the journal holds: the same key in an input is then skipped.
   [[nodiscard]] Result<void> know(const Request& recovered);
 

@@ -229,7 +229,6 @@ void Session::start_feeding() {
   Feeder::Sources sources;
   sources.borrowed_journal = borrowed_journal_;
   sources.borrowed_repository = look_up_.get();
-  sources.layout = layout_of(options_);
   sources.readers = std::move(readers_);
   sources.on_bad_line = options_.on_bad_line == "skip" ? OnBadLine::skip : OnBadLine::stop;
   feeder_ = std::make_unique<Feeder>(*engine_, *planner_, stop_inputs_, std::move(sources),

@@ -55,10 +55,9 @@ struct KeyIndex::Impl {
     if (broken) return std::unexpected(*broken);
     const std::uint64_t hash = sip_hash(table.seed(), name);
     if (const auto known = streams.find(hash); known != streams.end()) return &known->second;
-    auto entry = table.find(hash, KeyTable::Kind::stream);
-    if (!entry) return std::unexpected(*(broken = std::move(entry.error())));
     Stream stream;
-    if (*entry) stream.next = stream.committed = stream.stored = (*entry)->number;
+    if (const auto entry = table.find(hash, KeyTable::Kind::stream))
+      stream.next = stream.committed = stream.stored = entry->number;
     return &streams.emplace(hash, stream).first->second;
   }
 
@@ -74,6 +73,8 @@ struct KeyIndex::Impl {
     entry.kind = static_cast<std::uint8_t>(KeyTable::Kind::key);
     entry.success = key.success ? 1 : 0;
     entry.digest = key.digest;
+    entry.run = key.task_id.run;
+    entry.ordinal = key.task_id.ordinal;
     if (auto done = table.put(entry); !done) return std::unexpected(*(broken = std::move(done.error())));
     (*stream)->next = std::max((*stream)->next, key.position + 1);
     (*stream)->committed = std::max((*stream)->committed, key.position + 1);
@@ -96,7 +97,8 @@ struct KeyIndex::Impl {
 
   Result<void> rebuild(Repository& repository, const std::function<void(std::uint64_t)>& on_progress) {
     auto walked = for_each_record(repository, [&](const ParsedRecord& record) -> Result<void> {
-      auto done = put(record.stream, record.custom_id, {record.position, record.digest, record.success});
+      auto done =
+          put(record.stream, record.custom_id, {record.position, record.digest, record.success, record.task_id});
       if (done && on_progress && table.keys() % kProgressEvery == 0) on_progress(table.keys());
       return done;
     });
@@ -108,7 +110,7 @@ struct KeyIndex::Impl {
   KeyTable table;
   std::unordered_map<std::uint64_t, Stream> streams;  // by hash; about 56 bytes for each one touched
   std::string scratch;
-  // After a failed read or write the table may be anything: every later call says so, and it is never marked clean.
+  // After a failed write the table may be anything: every later call says so, and it is never marked clean.
   std::optional<Error> broken;
 };
 
@@ -136,10 +138,9 @@ Result<std::unique_ptr<KeyIndex>> KeyIndex::open(Repository& repository,
 Result<std::optional<CommittedKey>> KeyIndex::find(std::string_view stream, std::string_view id) {
   const std::lock_guard lock(impl_->mutex);
   if (impl_->broken) return std::unexpected(*impl_->broken);
-  auto entry = impl_->table.find(impl_->hash_of(stream, id), KeyTable::Kind::key);
-  if (!entry) return std::unexpected(std::move(entry.error()));
-  if (!*entry) return std::nullopt;
-  return CommittedKey{(*entry)->number, (*entry)->digest, (*entry)->success != 0};
+  const auto entry = impl_->table.find(impl_->hash_of(stream, id), KeyTable::Kind::key);
+  if (!entry) return std::nullopt;
+  return CommittedKey{entry->number, entry->digest, entry->success != 0, {entry->run, entry->ordinal}};
 }
 
 Result<void> KeyIndex::put(std::string_view stream, std::string_view id, const CommittedKey& key) {

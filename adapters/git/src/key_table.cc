@@ -1,6 +1,7 @@
 #include "key_table.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -20,7 +21,7 @@ namespace pawl::git {
 namespace {
 
 constexpr std::array<char, 8> kMagic = {'p', 'a', 'w', 'l', 'k', 'e', 'y', 's'};
-constexpr std::uint32_t kVersion = 1;
+constexpr std::uint32_t kVersion = 2;
 constexpr std::uint64_t kFirstBucketBits = 4;
 constexpr std::uint64_t kLastBucketBits = 40;
 
@@ -76,27 +77,45 @@ FileHandle::~FileHandle() {
   if (fd_ >= 0) ::close(fd_);
 }
 
+FileMapping::FileMapping(int fd, std::uint64_t size) noexcept : size_(size) {
+  void* const at = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, 0);
+  if (at != MAP_FAILED) bytes_ = static_cast<const std::byte*>(at);
+}
+
+FileMapping::FileMapping(FileMapping&& other) noexcept
+    : bytes_(std::exchange(other.bytes_, nullptr)), size_(other.size_) {}
+
+FileMapping& FileMapping::operator=(FileMapping&& other) noexcept {
+  std::swap(bytes_, other.bytes_);
+  std::swap(size_, other.size_);
+  return *this;
+}
+
+FileMapping::~FileMapping() {
+  if (bytes_ != nullptr) ::munmap(const_cast<std::byte*>(bytes_), size_);
+}
+
 Error KeyTable::io_error(const char* what) const {
   const int number = errno;
   return {ErrorCode::io, std::string(what) + " the index of keys " + file_.string() + ": " + std::strerror(number),
           number};
 }
 
-Result<void> KeyTable::read_page(std::uint64_t number, Page& page) const {
-  const ::ssize_t size =
-      read_at(handle_.get(), {reinterpret_cast<char*>(&page), sizeof page}, (number + 1) * kPageSize);
-  if (size < 0) return std::unexpected(io_error("reading"));
-  bool sound = static_cast<std::size_t>(size) == sizeof page;
-  if (sound && page.crc == 0 && page.count == 0) {
-    sound = all_zero(bytes_from(page, 0));  // never written: the file is sparse
-  } else if (sound) {
-    sound = page.number == number && page.count <= kEntriesPerPage &&
-            page.crc == crc32_of(bytes_from(page, offsetof(Page, count)));
-  }
-  if (sound) return {};
-  return failure(ErrorCode::io, "the index of keys " + file_.string() + " is damaged at byte " +
-                                    std::to_string((number + 1) * kPageSize) +
-                                    "; it is only a cache: remove it and it will be built again");
+Result<void> KeyTable::map() {
+  mapping_ = FileMapping(handle_.get(), (buckets() + 1) * kPageSize);
+  if (mapping_.bytes() == nullptr) return std::unexpected(io_error("mapping"));
+  return {};
+}
+
+const KeyTable::Page& KeyTable::page_at(std::uint64_t number) const noexcept {
+  // Pages are plain data, aligned as the mapping is; pwrite() and a shared mapping see the same bytes.
+  return *reinterpret_cast<const Page*>(mapping_.bytes() + (number + 1) * kPageSize);
+}
+
+bool KeyTable::page_is_sound(const Page& page, std::uint64_t number) noexcept {
+  if (page.crc == 0 && page.count == 0) return all_zero(bytes_from(page, 0));  // never written: the file is sparse
+  return page.number == number && page.count <= kEntriesPerPage &&
+         page.crc == crc32_of(bytes_from(page, offsetof(Page, count)));
 }
 
 Result<void> KeyTable::write_page(std::uint64_t number, Page& page) {
@@ -129,12 +148,12 @@ bool KeyTable::header_is_sound(std::uint64_t file_size) const noexcept {
          file_size == (buckets() + 1) * kPageSize;
 }
 
-Result<bool> KeyTable::pages_are_sound() const {
+bool KeyTable::pages_are_sound() const noexcept {
   std::uint64_t entries = 0;
   std::uint64_t keys = 0;
-  Page page;
   for (std::uint64_t number = 0; number < buckets(); ++number) {
-    if (!read_page(number, page)) return false;
+    const Page& page = page_at(number);
+    if (!page_is_sound(page, number)) return false;
     entries += page.count;
     for (std::size_t i = 0; i < page.count; ++i) keys += page.entries[i].kind == static_cast<std::uint8_t>(Kind::key);
   }
@@ -157,9 +176,8 @@ Result<std::optional<KeyTable>> KeyTable::open(const std::filesystem::path& file
   if (!table.header_is_sound(static_cast<std::uint64_t>(status.st_size))) return std::nullopt;
   const Source held{table.header_.branch_hash, table.header_.has_tip, table.header_.tip};
   if (table.header_.clean != 1 || held != source) return std::nullopt;
-  auto sound = table.pages_are_sound();
-  if (!sound) return std::unexpected(std::move(sound.error()));
-  if (!*sound) return std::nullopt;
+  if (auto mapped = table.map(); !mapped) return std::unexpected(std::move(mapped.error()));
+  if (!table.pages_are_sound()) return std::nullopt;
   return table;
 }
 
@@ -176,6 +194,7 @@ Result<KeyTable> KeyTable::create_empty(const std::filesystem::path& file, const
     return std::unexpected(table.io_error("making"));
   }
   if (auto written = table.write_header(); !written) return std::unexpected(std::move(written.error()));
+  if (auto mapped = table.map(); !mapped) return std::unexpected(std::move(mapped.error()));
   return table;
 }
 
@@ -195,12 +214,12 @@ Result<KeyTable> KeyTable::create(const std::filesystem::path& file) {
 
 // ---- entries ---------------------------------------------------------------------------------------------------
 
-Result<std::optional<KeyTable::Entry>> KeyTable::find(std::uint64_t hash, Kind kind) const {
-  Page page;
+std::optional<KeyTable::Entry> KeyTable::find(std::uint64_t hash, Kind kind) const noexcept {
   std::uint64_t number = bucket_of(hash);
   for (std::uint64_t looked_at = 0; looked_at < buckets(); ++looked_at) {
-    if (auto read = read_page(number, page); !read) return std::unexpected(std::move(read.error()));
-    for (std::size_t i = 0; i < page.count; ++i) {
+    const Page& page = page_at(number);
+    const std::size_t count = std::min<std::size_t>(page.count, kEntriesPerPage);  // whoever else wrote to the file
+    for (std::size_t i = 0; i < count; ++i) {
       if (matches(page.entries[i], hash, kind)) return page.entries[i];
     }
     // Nothing is ever deleted: a page with room has always had it, so nothing went past it.
@@ -222,10 +241,10 @@ Result<void> KeyTable::put(const Entry& entry) {
 
 // Load stays below 70 %, so there is a page with room.
 Result<void> KeyTable::insert(const Entry& entry) {
-  Page page;
   std::uint64_t number = bucket_of(entry.hash);
   for (;;) {
-    if (auto read = read_page(number, page); !read) return read;
+    Page page = page_at(number);
+    page.count = std::min<std::uint32_t>(page.count, kEntriesPerPage);
     std::size_t place = 0;
     while (place < page.count && !matches(page.entries[place], entry.hash, static_cast<Kind>(entry.kind))) ++place;
     if (place < kEntriesPerPage) {
@@ -282,9 +301,8 @@ Result<void> KeyTable::grow() {
 // did not fit into their own bucket are few; they follow at the end.
 Result<void> KeyTable::move_entries_to(KeyTable& larger) const {
   std::vector<Entry> strays;
-  Page page;
   for (std::uint64_t number = 0; number < buckets(); ++number) {
-    if (auto read = read_page(number, page); !read) return read;
+    const Page& page = page_at(number);
     std::array<Page, 2> halves;
     for (std::size_t i = 0; i < page.count; ++i) {
       const std::uint64_t home = larger.bucket_of(page.entries[i].hash);

@@ -3,15 +3,17 @@
 // Use it as a cache only: it is written without syncs, so after a crash it may hold anything, and it says so: the
 // header is marked in use, durably, before the first change, and marked clean at the end. Entries are never deleted.
 //
-// Layout: a page of header, then 2^n pages (buckets) of 127 entries of 32 bytes behind 32 bytes of page header; every
+// Layout: a page of header, then 2^n pages (buckets) of 84 entries of 48 bytes behind 32 bytes of page header; every
 // page has a CRC-32. The upper n bits of the hash choose the bucket; when it is full the next one is taken. Above
 // 70 % load the file is written anew with twice the buckets. Numbers as they lie in memory: the file is private to
-// one machine.
+// one machine. It is read through a mapping (a look-up makes no system call) and written with pwrite, so that a full
+// disk is an error and not a signal.
 //
 // Not thread-safe: the index has the mutex.
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -39,6 +41,22 @@ class FileHandle {
   int fd_ = -1;
 };
 
+/// A file as memory, to read. Empty: not mapped.
+class FileMapping {
+ public:
+  FileMapping() = default;
+  /// Maps the first `size` bytes of `fd`; empty, with errno, if that fails.
+  FileMapping(int fd, std::uint64_t size) noexcept;
+  FileMapping(FileMapping&& other) noexcept;
+  FileMapping& operator=(FileMapping&& other) noexcept;
+  ~FileMapping();
+  [[nodiscard]] const std::byte* bytes() const noexcept { return bytes_; }
+
+ private:
+  const std::byte* bytes_ = nullptr;
+  std::size_t size_ = 0;
+};
+
 class KeyTable {
  public:
   /// What kind of thing a hash stands for. Never 0: that is a free place.
@@ -50,8 +68,10 @@ class KeyTable {
     std::uint64_t kind : 8 = 0;
     std::uint64_t success : 8 = 0;
     std::array<std::uint8_t, 16> digest{};
+    std::uint64_t run = 0;  // of a key: the TaskId of its record; 0 if it is not known
+    std::uint64_t ordinal = 0;
   };
-  static_assert(sizeof(Entry) == 32);
+  static_assert(sizeof(Entry) == 48);
   static constexpr std::uint64_t kMaxNumber = (std::uint64_t{1} << 48) - 1;
 
   /// What the table is the cache of.
@@ -69,9 +89,8 @@ class KeyTable {
   /// Makes an empty table in place of whatever `file` is. Errors: io.
   [[nodiscard]] static Result<KeyTable> create(const std::filesystem::path& file);
 
-  /// Errors of the following: io (also a page damaged since open()).
-  [[nodiscard]] Result<std::optional<Entry>> find(std::uint64_t hash, Kind kind) const;
-  /// Adds an entry or replaces the one of the same hash and kind.
+  [[nodiscard]] std::optional<Entry> find(std::uint64_t hash, Kind kind) const noexcept;
+  /// Adds an entry or replaces the one of the same hash and kind. Errors of this and the next: io.
   [[nodiscard]] Result<void> put(const Entry& entry);
   /// Makes the table clean for `source`, durably.
   [[nodiscard]] Result<void> mark_clean(const Source& source);
@@ -80,7 +99,7 @@ class KeyTable {
   [[nodiscard]] std::uint64_t keys() const noexcept { return header_.keys; }
 
   static constexpr std::size_t kPageSize = 4096;
-  static constexpr std::size_t kEntriesPerPage = 127;
+  static constexpr std::size_t kEntriesPerPage = 84;
 
  private:
   struct Header {
@@ -104,6 +123,7 @@ class KeyTable {
     std::uint64_t number = 0;  // of the bucket: a page in the wrong place is a damaged one
     std::array<std::uint64_t, 2> unused{};
     std::array<Entry, kEntriesPerPage> entries{};
+    std::array<std::uint64_t, 4> unused_too{};
   };
   static_assert(sizeof(Page) == kPageSize);
 
@@ -115,13 +135,15 @@ class KeyTable {
   [[nodiscard]] std::uint64_t bucket_of(std::uint64_t hash) const noexcept {
     return hash >> (64 - header_.bucket_bits);
   }
-  [[nodiscard]] Result<void> read_page(std::uint64_t number, Page& page) const;
+  [[nodiscard]] const Page& page_at(std::uint64_t number) const noexcept;
+  [[nodiscard]] static bool page_is_sound(const Page& page, std::uint64_t number) noexcept;
   [[nodiscard]] Result<void> write_page(std::uint64_t number, Page& page);
+  [[nodiscard]] Result<void> map();
   [[nodiscard]] Result<void> write_header();
   [[nodiscard]] Result<void> sync();
   [[nodiscard]] Result<void> mark_in_use();
   [[nodiscard]] bool header_is_sound(std::uint64_t file_size) const noexcept;
-  [[nodiscard]] Result<bool> pages_are_sound() const;
+  [[nodiscard]] bool pages_are_sound() const noexcept;
   [[nodiscard]] Result<void> insert(const Entry& entry);
   [[nodiscard]] Result<void> grow();
   [[nodiscard]] Result<void> move_entries_to(KeyTable& larger) const;
@@ -129,6 +151,7 @@ class KeyTable {
 
   std::filesystem::path file_;
   FileHandle handle_;
+  FileMapping mapping_;
   Header header_;
 };
 

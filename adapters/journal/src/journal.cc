@@ -26,6 +26,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds kAnswerSyncDelay{5};
+constexpr std::size_t kForgetTogether = 512;
 
 }  // namespace
 
@@ -56,10 +57,12 @@ struct Journal::Impl {
   void release_marks(const Message::Marks& marks);
   void drain_messages();
   void send(std::unique_ptr<Message> message) noexcept;
+  void send_forgotten() noexcept;
   void settle(Result<void> result);
 
   const Options options;
-  Recovery recovery;  // the thread that calls next()
+  Recovery recovery;                   // the thread that calls next()
+  std::unique_ptr<Message> forgotten;  // the same; marks that are to go together
   const Left left;
   Counters counters;
   MessagePool pool;
@@ -212,6 +215,10 @@ void Journal::Impl::send(std::unique_ptr<Message> message) noexcept {
   if (messages.push({&node, 1})) tasks.ring();  // the writer sleeps on the tasks' bell
 }
 
+void Journal::Impl::send_forgotten() noexcept {
+  if (forgotten) send(std::move(forgotten));
+}
+
 void Journal::Impl::drain_messages() {
   if (Message* message = messages.take_all()) apply(message);
 }
@@ -239,6 +246,7 @@ Left Journal::left() const noexcept { return impl_->left; }
 
 Result<bool> Journal::next(Recovered& recovered) {
   auto more = impl_->recovery.next(recovered);
+  if (!more || !*more) impl_->send_forgotten();
   for (const Passed& passed : impl_->recovery.take_passed()) {
     auto message = impl_->pool.take();
     message->kind = Message::Kind::passed;
@@ -250,10 +258,13 @@ Result<bool> Journal::next(Recovered& recovered) {
 }
 
 void Journal::forget(const Recovered& recovered) noexcept {
-  auto message = impl_->pool.take();
-  message->kind = Message::Kind::release;
-  message->marks.push_back({recovered.save_mark, recovered.answer_mark});
-  impl_->send(std::move(message));
+  auto& forgotten = impl_->forgotten;
+  if (!forgotten) {
+    forgotten = impl_->pool.take();
+    forgotten->kind = Message::Kind::release;
+  }
+  forgotten->marks.push_back({recovered.save_mark, recovered.answer_mark});
+  if (forgotten->marks.size() >= kForgetTogether) impl_->send_forgotten();
 }
 
 Stats Journal::stats() const noexcept {
@@ -292,6 +303,7 @@ void Journal::cancel(Cancel) noexcept {
 void Journal::stop() noexcept {
   if (impl_->stopped) return;
   impl_->stopped = true;
+  impl_->send_forgotten();
   if (impl_->writer.joinable()) {
     impl_->stopping.store(true, std::memory_order_release);  // release [J1]
     impl_->tasks.ring();

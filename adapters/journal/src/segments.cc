@@ -12,13 +12,16 @@
 namespace pawl::journal {
 namespace {
 
-constexpr std::size_t kWriteBytes = 4 * 1024 * 1024;  // gathered before a write
+constexpr std::size_t kWriteBytes = 256 * 1024;  // gathered before a write: what was just made is in the cache yet
 constexpr std::size_t kPendingBytesKept = 16 * 1024 * 1024;
 constexpr std::size_t kSparesMax = 2;
 constexpr std::uint64_t kSealBytes = kRecordHeaderBytes;
 // A new segment's blocks are made in steps that double, so that a short run does not pay for a whole segment.
 constexpr std::uint64_t kFillMin = 64 * 1024;
 constexpr std::uint64_t kFillMax = 4 * 1024 * 1024;
+// A write of so many bytes costs its sync little more if it makes the file longer; zeros written first cost their
+// bytes.
+constexpr std::uint64_t kFillsItself = 256 * 1024;
 
 /// Salts only have to differ; without the kernel's random numbers the clock makes them differ.
 std::uint64_t random_salt() noexcept {
@@ -87,6 +90,10 @@ Result<void> Segments::flush() {
 
 Result<void> Segments::fill_ahead(std::uint64_t need) {
   if (need <= filled_) return {};
+  if (need - written_ >= kFillsItself) {
+    filled_ = need;
+    return {};
+  }
   const std::uint64_t ahead = std::clamp(filled_, kFillMin, kFillMax);
   const std::uint64_t until = std::min(capacity_, need + ahead);
   if (auto zeroed = file_.write_zeros(need, until - need); !zeroed) return zeroed;

@@ -135,6 +135,7 @@ Result<Measured> run_once(const DriveOptions& options, const fs::path& tasks, co
                                     "--commit-tasks",
                                     std::to_string(options.commit_tasks)};
   if (options.no_worktree) words.push_back("--no-worktree");
+  if (options.durability != "sync") words.insert(words.end(), {"--durability", options.durability});
   const auto began = Clock::now();
   auto pid = spawn(words, folder / "errors");
   if (!pid) return std::unexpected(pid.error());

@@ -15,9 +15,10 @@ struct DriveOptions {
   std::string latency = "0";  // as pawl-mockapi takes it
   unsigned parallel_max = 256;
   unsigned commit_tasks = 256;
-  unsigned repeat = 1;  // 1 … 1,000; the middle run and the spread are printed
-  std::string pawl;     // the tool under test; empty: beside this one
-  std::string folder;   // where inputs and repositories go; empty: a temporary one, removed afterwards
+  unsigned repeat = 1;              // 1 … 1,000; the middle run and the spread are printed
+  std::string pawl;                 // the tool under test; empty: beside this one
+  std::string folder;               // where inputs and repositories go; empty: a temporary one, removed afterwards
+  std::string durability = "sync";  // as pawl run takes it
   bool no_worktree = false;
 };
 

@@ -102,6 +102,8 @@ int main(int argc, char** argv) {
   run->add_option("--pawl", driven.pawl, "the tool under test (default: the one beside this)")->type_name("FILE");
   run->add_option("--folder", driven.folder, "where input and repository go and stay (default: temporary)")
       ->type_name("DIR");
+  run->add_option("--durability", driven.durability, "sync, flush or none, as pawl run takes it")
+      ->capture_default_str();
   run->add_flag("--no-worktree", driven.no_worktree, "commit without writing files");
   try {
     app.parse(argc, argv);

@@ -112,6 +112,7 @@ struct CommittedKey {
   std::uint64_t position = 0;
   std::array<std::uint8_t, 16> digest{};  // of the request that produced it
   bool success = false;                   // the record is a 2xx answer
+  TaskId task_id{};                       // of the record; run 0: not known, ask holds()
 };
 
 /// Keys the branch holds: a cache on disk in the private folder, never trusted over git: rebuilt when missing,

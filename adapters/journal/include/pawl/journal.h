@@ -82,7 +82,8 @@ class PAWL_API Journal final : public SaveStage {
   /// running. Memory: 32 bytes per answer left. Errors: io, journal, as open().
   [[nodiscard]] Result<bool> next(Recovered& recovered);
 
-  /// Git holds this task already: it counts as released. Any thread; does not wait for the disk.
+  /// Git holds this task already: it counts as released, at the latest when next() has come to its end or the stage
+  /// stops. The thread of next(); does not wait for the disk.
   void forget(const Recovered& recovered) noexcept;
 
   /// Any thread, wait-free; the counts are read one by one.
