@@ -49,7 +49,7 @@ struct Producer::Impl {
       Slot& slot = *slots[--held];
       if (slot.fate != Fate::live) slot.error.reset();
       slot.fate = Fate::live;
-      slot.saved = slot.committed = slot.unchanged = false;
+      slot.saved = slot.committed = slot.unchanged = slot.sent = slot.in_doubt = false;
       slot.outcome.kind = Outcome::Kind::none;  // the rest of it is made new in front of the call stage
       slot.parity = entry.parity;
       fill(i, slot);
@@ -151,7 +151,7 @@ void take_request(Request& request, Slot& slot) noexcept {
   exchange_text(mine.content_type, request.content_type);
   exchange_text(mine.body, request.body);
   if (!mine.headers.empty() || !request.headers.empty()) mine.headers.swap(request.headers);
-  slot.save_mark = slot.answer_mark = 0;
+  slot.save_mark = slot.answer_mark = slot.sent_mark = 0;
 }
 
 }  // namespace
@@ -206,6 +206,8 @@ Admission Producer::submit_recovered(Recovered& recovered) {
     slot.saved = true;
     slot.save_mark = recovered.save_mark;
     slot.answer_mark = recovered.answer_mark;
+    slot.sent_mark = recovered.sent_mark;
+    slot.sent = slot.in_doubt = recovered.in_doubt;
   });
 }
 

@@ -21,6 +21,7 @@ enum ExitCode : int {
     case ErrorCode::unsupported:
     case ErrorCode::call: return kUsage;
     case ErrorCode::input: return kInput;
+    case ErrorCode::held:
     case ErrorCode::cancelled: return kUnfinished;
     case ErrorCode::io:
     case ErrorCode::journal:

@@ -57,8 +57,11 @@ bool Feeder::feed_recovered() {
       continue;
     }
     if (auto known = planner_.know(task.request); !known) return fail(known.error()), false;
+    const bool in_doubt = task.in_doubt;
+    if (in_doubt && sources_.hold_in_doubt) planner_.hold_stream(task.request.stream);
     if (producer.submit_recovered(task) != Admission::accepted) return false;
     recovered_.fetch_add(1, std::memory_order_relaxed);
+    if (in_doubt) in_doubt_.fetch_add(1, std::memory_order_relaxed);
   }
   return false;
 }
@@ -101,6 +104,7 @@ std::optional<Error> Feeder::error() const {
 
 Feeder::Counts Feeder::counts() const noexcept {
   Counts counts;
+  counts.in_doubt = in_doubt_.load(std::memory_order_relaxed);
   counts.recovered = recovered_.load(std::memory_order_relaxed);
   counts.committed_before = committed_before_.load(std::memory_order_relaxed);
   counts.bytes_total = bytes_total_;

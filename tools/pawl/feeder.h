@@ -30,6 +30,7 @@ class Feeder {
     git::Repository* borrowed_repository = nullptr;  // a handle of the feeder's own, to ask what is committed
     std::vector<std::unique_ptr<input::Reader>> readers;
     OnBadLine on_bad_line = OnBadLine::stop;
+    bool hold_in_doubt = false;  // the call stage holds what is in doubt, so the rest of its stream is not asked for
   };
   /// Begins. Borrows engine, planner and `stop`, which ends all inputs when raised, here or elsewhere. `message` shows
   /// a line to the person; any thread.
@@ -45,6 +46,7 @@ class Feeder {
   struct Counts {
     std::uint64_t read = 0;              // tasks parsed
     std::uint64_t recovered = 0;         // given back by the journal and submitted again
+    std::uint64_t in_doubt = 0;          // of them, perhaps called before, with no answer
     std::uint64_t committed_before = 0;  // given back by the journal, but the branch holds them
     std::uint64_t bad_lines = 0;
     std::uint64_t bytes_read = 0;
@@ -77,6 +79,7 @@ class Feeder {
   std::vector<std::unique_ptr<Lane>> lanes_;
   std::optional<std::uint64_t> bytes_total_;  // of all inputs; fixed at construction
   std::atomic<std::uint64_t> recovered_{0};
+  std::atomic<std::uint64_t> in_doubt_{0};
   std::atomic<std::uint64_t> committed_before_{0};
   std::atomic<bool> complete_{false};
   mutable std::mutex error_mutex_;

@@ -29,8 +29,9 @@ Exit codes: 0 all committed, all answers 2xx; 1 some failed (recorded) or lines 
 3 repository, journal or disk; 4 input; 7 unfinished, `pawl resume` continues; 70 a bug.)";
 
 constexpr const char* kResumeExamples = R"(
-Example:
+Examples:
   pawl resume results
+  pawl resume results --on-unknown hold   # first look at what may have been called already: pawl status results
 Options given here replace those of the run before.)";
 
 constexpr const char* kStatusExamples = R"(

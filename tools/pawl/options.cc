@@ -138,9 +138,34 @@ static void add_repository_options(CLI::App& command, RunOptions& options) {
       ->group("Repository");
 }
 
+static void add_safety_options(CLI::App& command, RunOptions& options) {
+  command
+      .add_option("--durability", options.durability,
+                  "what saved tasks and answers survive. sync: power loss; flush: the death of the process, not of the "
+                  "machine; none: as flush, but the last 200 ms are lost with the process")
+      ->check(CLI::IsMember({"sync", "flush", "none"}))
+      ->capture_default_str()
+      ->group("Safety");
+  command
+      .add_option("--on-unknown", options.on_unknown,
+                  "a call that was perhaps on its way when the process died. retry: call again with the same "
+                  "Idempotency-Key; hold: leave it and its stream in the journal; fail: record it as a failure")
+      ->check(CLI::IsMember({"retry", "hold", "fail"}))
+      ->capture_default_str()
+      ->group("Safety");
+  command
+      .add_option("--on-failure", options.on_failure,
+                  "no 2xx answer after the last retry. record: commit the failure; hold: leave the task and its "
+                  "stream in the journal; halt: as hold, and call no more")
+      ->check(CLI::IsMember({"record", "hold", "halt"}))
+      ->capture_default_str()
+      ->group("Safety");
+}
+
 void add_shared_options(CLI::App& command, RunOptions& options) {
   add_api_options(command, options);
   add_repository_options(command, options);
+  add_safety_options(command, options);
   command.add_option("--tasks-in-flight", options.tasks_in_flight, "most tasks read and not yet committed")
       ->check(CLI::Range(1u, 4'194'304u))
       ->capture_default_str()

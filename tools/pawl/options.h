@@ -59,6 +59,9 @@ struct RunOptions {
   std::uint32_t tasks_in_flight = 8192;
   std::uint64_t bytes_in_flight = 512ull << 20;
   Duration drain_timeout;
+  std::string durability = "sync";
+  std::string on_unknown = "retry";
+  std::string on_failure = "record";
   bool quiet = false;
   std::string progress = "auto";
   // Not on the command line: what the repository remembers of the run before

@@ -1,5 +1,9 @@
 #include "planner.h"
 
+#include <fmt/format.h>
+
+#include <pawl/http.h>
+
 namespace pawl::tool {
 
 bool Planner::runs(const git::CommittedKey& known, const Request& request) const noexcept {
@@ -7,11 +11,33 @@ bool Planner::runs(const git::CommittedKey& known, const Request& request) const
   return options_.rerun == Rerun::failed && !known.success;
 }
 
+bool Planner::is_held(const std::string& stream) const {
+  if (!any_held_.load(std::memory_order_acquire)) return false;  // acquire [H1]: the set holds what made it true
+  const std::lock_guard lock(held_mutex_);
+  return held_streams_.contains(stream);
+}
+
+void Planner::hold_stream(const std::string& stream) {
+  const std::lock_guard lock(held_mutex_);
+  held_streams_.insert(stream);
+  any_held_.store(true, std::memory_order_release);  // release [H1]
+}
+
+void Planner::make_key_fresh(Request& request) const {
+  if (http::has_idempotency_key(request)) return;  // the input's own
+  request.headers.push_back(fmt::format("Idempotency-Key: {}-{:x}", http::idempotency_key(request), options_.run));
+}
+
 Result<Planner::Decision> Planner::offer(Request& request, Producer& producer) {
   const std::lock_guard lock(mutex_);
+  if (is_held(request.stream)) {
+    held_back_.fetch_add(1, std::memory_order_relaxed);  // relaxed: shown only
+    return Decision::held;
+  }
   request.task_id = {options_.run, ordinal_ + 1};
   if (borrowed_index_ == nullptr) {
     request.position = position_;
+    if (request.method != "GET" && request.method != "HEAD") make_key_fresh(request);
     if (producer.submit(request) != Admission::accepted) return Decision::closed;
     ++ordinal_;
     ++position_;
@@ -25,6 +51,7 @@ Result<Planner::Decision> Planner::offer(Request& request, Producer& producer) {
   }
   if (*known) {
     request.position = (*known)->position;  // the record is replaced where it lies
+    if (options_.rerun == Rerun::all && (*known)->digest == request.digest) make_key_fresh(request);
   } else {
     auto position = borrowed_index_->take_position(request.stream);
     if (!position) return std::unexpected(position.error());

@@ -2,12 +2,17 @@
 //
 // One planner a run, shared by its input threads. It serialises them from the decision to the submit, so that within
 // a stream positions and order of submission agree.
+//
+// A task that is run although its key is committed with the same request (Rerun::all; layout raw, if the method is not
+// a safe one) gets an Idempotency-Key of its own, as a header: a server that honours the key shall do it again. What is
+// run again as a failure keeps its key: whether it had an effect the first time is not always known.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 #include <mutex>
 #include <string>
+#include <unordered_set>
 
 #include <pawl/engine.h>
 #include <pawl/git.h>
@@ -29,7 +34,12 @@ class Planner {
   /// Borrows `index`, which may be null: then nothing is skipped and positions count up over the run (layout raw).
   Planner(git::KeyIndex* index, Options options) : borrowed_index_(index), options_(options) {}
 
-  enum class Decision : std::uint8_t { submitted, skipped, closed };
+  enum class Decision : std::uint8_t {
+    submitted,
+    skipped,
+    held,  // its stream is held: left in the input
+    closed,
+  };
 
   /// Decides on `request` (digest set) and submits it if it is to run; waits for a credit. Any thread, each with its
   /// own producer.
@@ -49,21 +59,32 @@ class Planner {
   /// Every key put into the index has been submitted; false after a refused submit: then the index must not be kept.
   [[nodiscard]] bool index_is_true() const noexcept { return !incomplete_.load(std::memory_order_acquire); }
 
+  /// A task of this stream stays in the journal for a person to decide, so nothing more of the stream can be committed:
+  /// inputs are not asked for more of it. Any thread; does not wait for offer().
+  void hold_stream(const std::string& stream);
+
   /// The record of this key is committed, and is a failure. Called for such tasks when they retire.
   [[nodiscard]] Result<void> note_failure(const Request& request);
 
   [[nodiscard]] std::uint64_t skipped() const noexcept { return skipped_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::uint64_t held_back() const noexcept { return held_back_.load(std::memory_order_relaxed); }
 
  private:
   bool runs(const git::CommittedKey& known, const Request& request) const noexcept;
+  [[nodiscard]] bool is_held(const std::string& stream) const;
+  void make_key_fresh(Request& request) const;
 
   git::KeyIndex* borrowed_index_;
   const Options options_;
-  std::mutex mutex_;                       // from decision to submit
-  std::uint64_t ordinal_ = 0;              // of the last task accepted; guarded by mutex_
-  std::uint64_t position_ = 0;             // next, when there is no index; guarded by mutex_
-  std::atomic<bool> incomplete_{false};    // a key was put whose task was refused
-  std::atomic<std::uint64_t> skipped_{0};  // written by input threads, read by the status view
+  std::mutex mutex_;                              // from decision to submit
+  std::uint64_t ordinal_ = 0;                     // of the last task accepted; guarded by mutex_
+  std::uint64_t position_ = 0;                    // next, when there is no index; guarded by mutex_
+  std::atomic<bool> incomplete_{false};           // a key was put whose task was refused
+  std::atomic<bool> any_held_{false};             // set by hold_stream(): look into held_streams_
+  mutable std::mutex held_mutex_;                 // not mutex_, which is held while offer() waits for a credit
+  std::unordered_set<std::string> held_streams_;  // guarded by held_mutex_
+  std::atomic<std::uint64_t> held_back_{0};       // written by input threads, read by the status view
+  std::atomic<std::uint64_t> skipped_{0};         // written by input threads, read by the status view
 };
 
 }  // namespace pawl::tool

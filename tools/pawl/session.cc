@@ -65,6 +65,7 @@ class Session {
   Result<void> keep_settings() const;
   void start_feeding();
   void retired(const Task& task);
+  void held_failure(const Task& task);
   void on_signal(int number);
   void begin_drain(const std::string& why);
   void begin_stop();
@@ -73,7 +74,7 @@ class Session {
   void complain(std::string text);
   observe::RunView view();
   int finish();
-  std::string next_command(ExitCode code, bool failures) const;
+  std::string next_command(ExitCode code, const observe::RunView& last) const;
   std::string short_branch() const;
 
   const RunOptions& options_;
@@ -98,6 +99,9 @@ class Session {
   std::unique_ptr<Feeder> feeder_;
   std::unique_ptr<observe::Progress> progress_;
   std::unique_ptr<observe::StatusSocket> socket_;
+
+  std::atomic<std::uint64_t> held_{0};         // tasks that retired held; written by retired()
+  std::atomic<bool> any_failure_held_{false};  // set by held_failure()
 
   std::mutex control_mutex_;  // of steering: signals, deadlines, faults
   bool controllable_ = true;  // the engine is there to be steered; guarded by control_mutex_
@@ -168,13 +172,12 @@ Result<void> Session::open_engine() {
                       "branch has the results): {}",
                       report.files_left, report.first_left));
   };
-  journal::Options journal_options;
-  journal_options.folder = repository_->private_folder() / "journal";
-  auto journal = journal::Journal::open(journal_options);
+  auto journal = journal::Journal::open(journal_options(options_, *repository_));
   if (!journal) return std::unexpected(journal.error());
   if (auto fits = check_left_tasks((*journal)->left()); !fits) return fits;
   if (auto kept = keep_settings(); !kept) return kept;
-  auto call = http::make_call_stage(http_options_);
+  http_options_.on_held_failure = [this](const Task& task) { held_failure(task); };
+  auto call = http::make_call_stage(http_options_, journal->get());
   if (!call) return std::unexpected(call.error());
   auto encoder = git::make_encoder(commit);
   if (!encoder) return std::unexpected(encoder.error());
@@ -220,8 +223,10 @@ Result<void> Session::open() {
 void Session::start_feeding() {
   const auto left = borrowed_journal_->left();
   if (left.tasks != 0)
-    info(fmt::format("the journal holds {} tasks of an earlier run, {} of them answered: these first", left.tasks,
-                     left.answers));
+    info(
+        fmt::format("the journal holds {} tasks of an earlier run, {} of them answered and {} perhaps on their way "
+                    "when it ended: these first",
+                    left.tasks, left.answers, left.in_doubt));
   if (left.torn_bytes != 0) info(fmt::format("the journal's last {} bytes were torn and are cut", left.torn_bytes));
   if (options_.format == "auto")
     for (std::size_t i = 0; i < readers_.size(); ++i)
@@ -231,6 +236,7 @@ void Session::start_feeding() {
   sources.borrowed_repository = look_up_.get();
   sources.readers = std::move(readers_);
   sources.on_bad_line = options_.on_bad_line == "skip" ? OnBadLine::skip : OnBadLine::stop;
+  sources.hold_in_doubt = options_.on_unknown == "hold";
   feeder_ = std::make_unique<Feeder>(*engine_, *planner_, stop_inputs_, std::move(sources),
                                      [this](std::string text) { complain(std::move(text)); });
 }
@@ -244,6 +250,10 @@ void Session::retired(const Task& task) {
     return;
   }
   if (!task.error || task.error->code == ErrorCode::cancelled) return;
+  if (task.error->code == ErrorCode::held) {
+    held_.fetch_add(1, std::memory_order_relaxed);  // relaxed: shown only
+    return;
+  }
   bool first = false;
   {
     const std::lock_guard lock(fault_mutex_);
@@ -258,6 +268,17 @@ void Session::retired(const Task& task) {
   complain(task.error->context);
   const std::lock_guard lock(control_mutex_);
   begin_drain("nothing more can be stored, so nothing more is called");
+}
+
+/// Runs on the call stage's thread when --on-failure holds a task back.
+void Session::held_failure(const Task& task) {
+  planner_->hold_stream(task.request.stream);
+  const bool first = !any_failure_held_.exchange(true, std::memory_order_relaxed);  // relaxed: only decides who speaks
+  if (!first) return;
+  if (options_.on_failure != "halt")
+    return complain(task.error->context + "; held, as all failures of this run, with what follows in their streams");
+  const std::lock_guard lock(control_mutex_);
+  begin_drain(task.error->context + "; held, and nothing more is called (--on-failure halt)");
 }
 
 /// control_mutex_ is held.
@@ -336,8 +357,10 @@ observe::RunView Session::view() {
     view.bad_lines = counts.bad_lines;
     view.bytes_read = counts.bytes_read;
     view.bytes_total = counts.bytes_total;
-    if (feeder_->complete()) view.tasks_total = counts.read + counts.recovered;
+    view.in_doubt = counts.in_doubt;
+    if (feeder_->complete()) view.tasks_total = counts.read + counts.recovered - planner_->held_back();
   }
+  view.held = held_.load(std::memory_order_relaxed);
   view.skipped = planner_->skipped();
   const auto calls = borrowed_call_->stats();
   view.retried = calls.retries;
@@ -406,7 +429,7 @@ int Session::finish() {
   if (!options_.quiet && options_.progress != "json") {
     observe::SummaryOptions summary;
     summary.result = fmt::format("{}, branch {}", options_.repo, short_branch());
-    summary.next_command = next_command(code, last.status.failed != 0);
+    summary.next_command = next_command(code, last);
     summary.style = observe::Style::of_environment(2);
     std::fputs(observe::render_summary(last, summary).c_str(), stderr);
   }
@@ -419,12 +442,18 @@ std::string Session::short_branch() const {
   return full.starts_with(prefix) ? full.substr(prefix.size()) : full;
 }
 
-std::string Session::next_command(ExitCode code, bool failures) const {
+std::string Session::next_command(ExitCode code, const observe::RunView& last) const {
   const std::string repo = shell_word(options_.repo);
   if (code == kInput) return "the same command again, once the input is mended: what is committed is skipped";
-  if (code == kUnfinished || code == kStorage) return "pawl resume " + repo;
+  if (code == kUnfinished || code == kStorage) {
+    std::string next = "pawl resume " + repo;
+    if (last.held != 0 && last.in_doubt != 0 && options_.on_unknown == "hold") next += " --on-unknown retry";
+    if (const auto back = planner_->held_back(); back != 0)
+      next += fmt::format("   # then the same command again: {} tasks of held streams were not taken", back);
+    return next;
+  }
   const std::string look = "git -C " + repo + " log --stat";
-  if (!failures || layout_of(options_) == git::Layout::raw) return look;
+  if (last.status.failed == 0 || layout_of(options_) == git::Layout::raw) return look;
   return look + "   # failures are recorded; run again with --retry-failed";
 }
 

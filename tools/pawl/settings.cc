@@ -84,6 +84,9 @@ void each_setting(Options& options, Visit&& visit) {
   visit("no-worktree", options.no_worktree);
   visit("tasks-in-flight", options.tasks_in_flight);
   visit("bytes-in-flight", options.bytes_in_flight);
+  visit("durability", options.durability);
+  visit("on-unknown", options.on_unknown);
+  visit("on-failure", options.on_failure);
   visit("last-run", options.last_run);
 }
 

@@ -73,6 +73,9 @@ Result<http::Options> http_options(const RunOptions& options, const mockapi::Ser
   if (options.http2) http.version = http::Version::http2;
   if (options.http2_prior_knowledge) http.version = http::Version::http2_prior_knowledge;
   if (options.location) http.redirects = http::Redirects::follow;
+  if (options.on_unknown == "hold") http.on_unknown = http::OnUnknown::hold;
+  if (options.on_unknown == "fail") http.on_unknown = http::OnUnknown::fail;
+  if (options.on_failure != "record") http.on_failure = http::OnFailure::hold;
   if (!options.header_file.empty())
     if (auto read = read_header_file(options.header_file, http.headers); !read) return std::unexpected(read.error());
   auto bearer = bearer_token(options);
@@ -83,6 +86,14 @@ Result<http::Options> http_options(const RunOptions& options, const mockapi::Ser
     http.bearer = *bearer;
   if (auto valid = http.validate(); !valid) return std::unexpected(valid.error());
   return http;
+}
+
+journal::Options journal_options(const RunOptions& options, const git::Repository& repository) {
+  journal::Options journal;
+  journal.folder = repository.private_folder() / "journal";
+  if (options.durability == "flush") journal.durability = journal::Durability::flush;
+  if (options.durability == "none") journal.durability = journal::Durability::none;
+  return journal;
 }
 
 git::Layout layout_of(const RunOptions& options) {

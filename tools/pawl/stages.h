@@ -8,6 +8,7 @@
 #include <pawl/git.h>
 #include <pawl/http.h>
 #include <pawl/input.h>
+#include <pawl/journal.h>
 #include <pawl/mockapi.h>
 
 #include "options.h"
@@ -24,6 +25,8 @@ inline constexpr const char* kBuiltinOrigin = "http://pawl.builtin";
 [[nodiscard]] Result<http::Options> http_options(const RunOptions& options, const mockapi::Server* builtin);
 
 [[nodiscard]] git::CommitOptions commit_options(const RunOptions& options, std::uint64_t run);
+
+[[nodiscard]] journal::Options journal_options(const RunOptions& options, const git::Repository& repository);
 
 [[nodiscard]] git::Layout layout_of(const RunOptions& options);
 

@@ -20,21 +20,24 @@ Result<std::unique_ptr<git::Repository>> open_existing(const std::string& repo) 
   return git::Repository::open({repo, {}, git::RepositoryOptions::Missing::fail});
 }
 
-/// Of a stopped run. JSON fields: version, live, journal {tasks, answers, bytes, torn_bytes}.
+/// Of a stopped run. JSON fields: version, live, journal {tasks, answers, in_doubt, bytes, torn_bytes}.
 int show_stopped(const git::Repository& repository, const StatusOptions& options) {
   const auto left = journal::inspect(repository.private_folder() / "journal");
   if (!left) return fmt::print(stderr, "pawl: {}\n", left.error().context), exit_code_of(left.error());
   if (options.json) {
-    fmt::print(R"({{"version":1,"live":false,"journal":{{"tasks":{},"answers":{},"bytes":{},"torn_bytes":{}}}}})"
-               "\n",
-               left->tasks, left->answers, left->bytes, left->torn_bytes);
+    fmt::print(
+        R"({{"version":1,"live":false,"journal":{{"tasks":{},"answers":{},"in_doubt":{},"bytes":{},"torn_bytes":{}}}}})"
+        "\n",
+        left->tasks, left->answers, left->in_doubt, left->bytes, left->torn_bytes);
   } else if (left->tasks == 0) {
     fmt::print("no run is live; the journal is empty: everything accepted is committed to {}\n", repository.branch());
   } else {
     fmt::print(
-        "no run is live; the journal holds {} tasks, {} of them answered (some may be committed already)\n"
+        "no run is live; the journal holds {} tasks, {} of them answered, {} in doubt: their calls were perhaps on "
+        "their "
+        "way (some may be committed already)\n"
         "next: pawl resume {}\n",
-        left->tasks, left->answers, options.repo);
+        left->tasks, left->answers, left->in_doubt, options.repo);
   }
   return kAllDone;
 }

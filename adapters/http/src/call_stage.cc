@@ -1,11 +1,6 @@
 // The loop: tasks come in, wait their turn, go on the wire, come back, wait for another try or are done.
-#include <sys/resource.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
-#include <cerrno>
-#include <cstdlib>
 #include <deque>
 #include <mutex>
 #include <random>
@@ -18,8 +13,9 @@
 #include "latency.h"
 #include "retry.h"
 #include "retry_queue.h"
+#include "send_gate.h"
+#include "surroundings.h"
 #include "transfer.h"
-#include "url.h"
 #include "wait_line.h"
 #include "wire.h"
 
@@ -38,32 +34,18 @@ void add_to(Counter& counter, std::uint64_t n) noexcept {
 }
 std::uint64_t value_of(const Counter& counter) noexcept { return counter.load(std::memory_order_relaxed); }
 
-/// Why a request is not even tried, as the outcome will say it. Empty: it can be tried.
-struct Refusal {
-  Failure failure = Failure::none;
-  std::string text;
-};
-
-std::string seconds_text(milliseconds delay) {
-  const auto tenths = (delay.count() + 99) / 100;
-  return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10) + " s";
-}
-
-/// "https://api.example.com:443" → "api.example.com:443".
-std::string_view host_text(const Host& host) noexcept {
-  const std::string_view origin = host.origin;
-  return origin.substr(origin.find("://") + 3);
-}
+/// The beginning of a sentence about a task.
+std::string key_text(const Task& task) { return "stream " + task.request.stream + ", id " + task.request.id + ": "; }
 
 class CurlCallStage final : public CallStage {
  public:
-  CurlCallStage(TransferSetup setup, std::unique_ptr<Wire> wire, std::uint64_t seed)
-      : setup_(std::move(setup)),
+  CurlCallStage(Surroundings surroundings, SendLog* borrowed_log, std::uint64_t seed)
+      : setup_(std::move(surroundings.setup)),
         policy_{setup_.options.retry_max, setup_.options.retry_delay, setup_.options.retry_delay_max,
                 setup_.options.retry_time_max},
-        wire_(std::move(wire)),
-        url_(curl_url()),
+        wire_(std::move(surroundings.wire)),
         line_(setup_.options.parallel_max_host),
+        gate_(borrowed_log, *wire_, setup_.options.parallel_max, line_.host_max()),
         random_(seed) {
     setup_.owner = this;
     setup_.on_connected = [](void* owner, Host& host) { static_cast<CurlCallStage*>(owner)->line_.warm(host); };
@@ -72,6 +54,7 @@ class CurlCallStage final : public CallStage {
 
   void attach(StageSink& sink) override {
     sink_ = &sink;
+    gate_.attach();
     thread_ = std::thread([this] {
       name_this_thread("pawl-call");
       run();
@@ -112,9 +95,13 @@ class CurlCallStage final : public CallStage {
   void run();
   void intake();
   void admit(Task& task);
-  [[nodiscard]] Refusal check(const Request& request);
+  [[nodiscard]] bool may_call(Task& task);
+  [[nodiscard]] bool holds_failures() const noexcept { return setup_.options.on_failure == OnFailure::hold; }
+  void hold(Task& task);
   void apply_cancel();
+  void turn_back(Call& call);
   void resume_due();
+  void take_marked();
   void start_waiting();
   void collect();
   void deliver();
@@ -153,9 +140,9 @@ class CurlCallStage final : public CallStage {
   std::string last_event_;
 
   // The loop's own.
-  UrlHandle url_;
-  std::string last_url_, last_origin_;  // tasks of one input mostly name the same URL
+  RequestCheck check_;
   WaitLine line_;
+  SendGate gate_;
   RetryQueue<Call*> retry_queue_;
   std::deque<Call> call_store_;
   std::vector<Call*> free_calls_;
@@ -174,6 +161,7 @@ void CurlCallStage::run() {
     intake();
     apply_cancel();
     resume_due();
+    take_marked();
     start_waiting();
     wire_->run_timers();  // what has just begun goes out before the loop sleeps
     collect();
@@ -184,7 +172,8 @@ void CurlCallStage::run() {
 
 std::optional<Clock::time_point> CurlCallStage::next_wakeup() const {
   // Calls that ended in the second collect() left room.
-  if (line_.ready() && has_room()) return Clock::time_point{};
+  if (gate_.ready() && has_room()) return Clock::time_point{};
+  if (line_.ready() && gate_.wants(value_of(active_)) > 0) return Clock::time_point{};
   return retry_queue_.next_due();
 }
 
@@ -199,43 +188,45 @@ void CurlCallStage::intake() {
   }
 }
 
-Refusal CurlCallStage::check(const Request& request) {
-  if (!is_token(request.method)) return {Failure::bad_request, "the method is empty or not a token"};
-  for (const auto& line : request.headers) {
-    if (auto fault = header_fault(line); !fault.empty()) return {Failure::bad_request, std::move(fault)};
-  }
-  if (request.content_type.find_first_of(std::string_view("\r\n\0", 3)) != std::string::npos) {
-    return {Failure::bad_request, "the content type has a line break or NUL byte"};
-  }
-  if (request.url == last_url_ && !last_origin_.empty()) return {};
-  last_url_.clear();
-  if (auto fault = parse_url(url_.get(), request.url, &last_origin_); !fault.empty()) {
-    return {Failure::bad_url, std::move(fault)};
-  }
-  last_url_ = request.url;
-  return {};
-}
-
 void CurlCallStage::admit(Task& task) {
   task.outcome.reset();
+  gate_.arrived(task);
   if (cancelled_ != 0) {
     waiting_.fetch_sub(1, std::memory_order_relaxed);
     give_back(task);
     return;
   }
-  Refusal refusal = check(task.request);
-  if (refusal.failure != Failure::none) {
+  if (!may_call(task)) {
     waiting_.fetch_sub(1, std::memory_order_relaxed);
-    task.outcome.kind = Outcome::Kind::failed;
-    task.outcome.error_code = name_of(refusal.failure);
-    task.outcome.error_message = std::move(refusal.text);
-    task.outcome.started = std::chrono::system_clock::now();
     done_.push_back(&task);
     return;
   }
   Call& call = new_call(task);
-  call.host = &line_.enter(last_origin_);
+  call.host = &line_.enter(check_.origin());
   line_.push(call);
+}
+
+/// False: it has been given an outcome or given up instead.
+bool CurlCallStage::may_call(Task& task) {
+  if (task.in_doubt && setup_.options.on_unknown == OnUnknown::hold) {
+    task.give_up({ErrorCode::held, key_text(task) + "its call may have been on its way; it is not called again", 0});
+    return false;
+  }
+  Refusal refusal = check_.check(task.request);
+  std::string_view code = name_of(refusal.failure);
+  if (task.in_doubt && setup_.options.on_unknown == OnUnknown::fail) {
+    code = "unknown_outcome";
+    refusal.text = "the call may have been on its way when its process died; nothing is known of its outcome";
+  } else if (refusal.failure == Failure::none) {
+    return true;
+  }
+  task.outcome.kind = Outcome::Kind::failed;
+  task.outcome.error_code = code;
+  task.outcome.error_message = std::move(refusal.text);
+  task.outcome.started = std::chrono::system_clock::now();
+  if (holds_failures()) hold(task);
+  gate_.settle(task);
+  return false;
 }
 
 Call& CurlCallStage::new_call(Task& task) {
@@ -253,7 +244,22 @@ void CurlCallStage::release(Call& call) {
   free_calls_.push_back(&call);
 }
 
+/// A failure is not to be recorded.
+void CurlCallStage::hold(Task& task) {
+  const Outcome& outcome = task.outcome;
+  std::string why = key_text(task);
+  if (outcome.kind == Outcome::Kind::answered)
+    why.append("status ").append(std::to_string(outcome.status_code));
+  else
+    why.append(outcome.error_code).append(": ").append(outcome.error_message);
+  why.append(", attempts: ").append(std::to_string(outcome.attempts));
+  task.outcome.reset();
+  task.give_up({ErrorCode::held, std::move(why), 0});
+  if (setup_.options.on_held_failure) setup_.options.on_held_failure(task);
+}
+
 void CurlCallStage::give_back(Task& task) {
+  gate_.settle(task);
   task.outcome.reset();
   task.give_up({ErrorCode::cancelled, "the run is stopping; this task has no answer yet", 0});
   done_.push_back(&task);
@@ -271,12 +277,14 @@ void CurlCallStage::apply_cancel() {
   cancelled_ = wanted;
   waiting_.fetch_sub(line_.size(), std::memory_order_relaxed);
   line_.drain([this](Call& call) { give_back(call); });
+  while (Call* call = gate_.next()) turn_back(*call);
   while (auto call = retry_queue_.pop(Clock::time_point::max())) give_back(**call);
   delayed_.store(0, std::memory_order_relaxed);
   if (wanted != kCancelAll) return;
   for (auto& transfer : transfers_) {
     Call* call = transfer->call();
     if (call == nullptr) continue;
+    if (transfer->left()) call->task->in_doubt = true;
     transfer->end();
     idle_.push_back(transfer.get());
     line_.end(*call->host);
@@ -284,6 +292,19 @@ void CurlCallStage::apply_cancel() {
     give_back(*call);
   }
   active_.store(0, std::memory_order_relaxed);
+}
+
+/// From the gate: it has not begun.
+void CurlCallStage::turn_back(Call& call) {
+  waiting_.fetch_sub(1, std::memory_order_relaxed);
+  line_.end(*call.host);
+  give_back(call);
+}
+
+void CurlCallStage::take_marked() {
+  gate_.take_marked([this](Call& call) { turn_back(call); });
+  if (cancelled_ == 0) return;
+  while (Call* call = gate_.next()) turn_back(*call);  // lent to the log when the rest was given back
 }
 
 void CurlCallStage::resume_due() {
@@ -310,18 +331,25 @@ Transfer* CurlCallStage::idle_transfer() {
 }
 
 void CurlCallStage::start_waiting() {
-  while (has_room()) {
+  for (auto wanted = gate_.wants(value_of(active_)); wanted > 0; --wanted) {
     Call* const call = line_.next();
-    if (call == nullptr) return;
+    if (call == nullptr) break;
+    gate_.let_in(*call);
+  }
+  gate_.ask();
+  while (has_room()) {
+    Call* const call = gate_.next();
+    if (call == nullptr) break;
     waiting_.fetch_sub(1, std::memory_order_relaxed);
     Transfer* const transfer = idle_transfer();
     if (transfer == nullptr) {
       line_.end(*call->host);
-      record(*call, {.failure = Failure::call_failed}, "libcurl has no memory for another transfer");
+      record(*call, {.failure = Failure::call_failed, .left = false}, "libcurl has no memory for another transfer");
       continue;
     }
     begin(*call, *transfer);
   }
+  if (line_.size() == 0) gate_.give_room(value_of(active_));
 }
 
 void CurlCallStage::begin(Call& call, Transfer& transfer) {
@@ -358,6 +386,7 @@ void CurlCallStage::finish(Transfer& transfer, CURLcode code) {
                         .status = failure == Failure::none ? transfer.status() : 0,
                         .retry_after = transfer.retry_after(),
                         .should_retry = transfer.should_retry(),
+                        .left = transfer.left(),
                         .elapsed = std::chrono::ceil<milliseconds>(now - call.begun)};
   std::string text;
   if (failure != Failure::none) {
@@ -371,6 +400,7 @@ void CurlCallStage::finish(Transfer& transfer, CURLcode code) {
 }
 
 void CurlCallStage::settle(Call& call, const Attempt& attempt, std::string failure_text) {
+  if (!outcome_known(attempt)) call.task->in_doubt = true;
   const auto delay = retry_delay(policy_, attempt, draw());
   if (!delay) {
     record(call, attempt, std::move(failure_text));
@@ -383,6 +413,7 @@ void CurlCallStage::settle(Call& call, const Attempt& attempt, std::string failu
 
 void CurlCallStage::retry(Call& call, const Attempt& attempt, milliseconds delay) {
   note_event(*call.host, attempt, delay);
+  gate_.settle(*call.task);
   Outcome& outcome = call.task->outcome;
   const auto attempts = outcome.attempts;
   const auto started = outcome.started;
@@ -407,25 +438,22 @@ void CurlCallStage::record(Call& call, const Attempt& attempt, std::string failu
     outcome.error_code = name_of(attempt.failure);
     outcome.error_message = std::move(failure_text);
   }
+  if (holds_failures() && !outcome.success()) {
+    gate_.settle(*call.task);
+    hold(*call.task);
+  }
   release(call);
 }
 
 void CurlCallStage::deliver() {
+  gate_.tell_settled();
   if (done_.empty()) return;
   sink_->done(done_);
   done_.clear();
 }
 
 void CurlCallStage::note_event(const Host& host, const Attempt& attempt, milliseconds delay) {
-  std::string text(host_text(host));
-  if (attempt.failure != Failure::none) {
-    text.append(": ").append(name_of(attempt.failure));
-  } else if (attempt.status == 429) {
-    text.append(": rate limited");
-  } else {
-    text.append(": status ").append(std::to_string(attempt.status));
-  }
-  text.append(", next try in ").append(seconds_text(delay));
+  std::string text = retry_text(host, attempt, delay);
   const std::lock_guard lock(event_mutex_);
   ++events_;
   last_event_.swap(text);
@@ -449,78 +477,16 @@ Stats CurlCallStage::stats() const {
   return stats;
 }
 
-bool readable(const std::string& file) noexcept { return ::access(file.c_str(), R_OK) == 0; }
-
-/// The certificates to trust: as curl does, from its variables, else from where this system keeps them.
-std::string default_ca_file() {
-  for (const char* name : {"CURL_CA_BUNDLE", "SSL_CERT_FILE"}) {
-    const char* file = std::getenv(name);
-    if (file != nullptr && *file != '\0') return file;
-  }
-  const char* built_in = curl_version_info(CURLVERSION_NOW)->cainfo;
-  if (built_in != nullptr && readable(built_in)) return built_in;
-  for (const char* file : {"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt",
-                           "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem"}) {
-    if (readable(file)) return file;
-  }
-  return {};
-}
-
-bool proxies_in_environment() noexcept {
-  for (const char* name : {"http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"}) {
-    const char* proxy = std::getenv(name);
-    if (proxy != nullptr && *proxy != '\0') return true;
-  }
-  return false;
-}
-
-/// How many connections each shard may keep within the process's limit of descriptors.
-Result<long> connections_per_shard(unsigned parallel_max) {
-  constexpr std::uint64_t kMost = 64;
-  constexpr std::uint64_t kOthers = 64;   // journal, git, input, the resolver's
-  constexpr std::uint64_t kShardOwn = 2;  // libcurl's own pair
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return failure(ErrorCode::io, "getrlimit failed", errno);
-  const std::uint64_t shards = (parallel_max + Wire::kShardTransfers - 1) / Wire::kShardTransfers;
-  const std::uint64_t least = std::min(parallel_max, Wire::kShardTransfers);
-  const std::uint64_t needed = shards * (least + kShardOwn) + kOthers;
-  if (limit.rlim_cur < needed) {
-    return failure(ErrorCode::usage, "parallel_max " + std::to_string(parallel_max) + " needs " +
-                                         std::to_string(needed) + " file descriptors, and this process may open " +
-                                         std::to_string(limit.rlim_cur) + " (ulimit -n)");
-  }
-  // Half of what is there: idle connections to other hosts are a convenience.
-  return static_cast<long>(std::clamp<std::uint64_t>(limit.rlim_cur / 2 / shards, least, kMost));
-}
-
 }  // namespace
 
-Result<std::unique_ptr<CallStage>> make_call_stage(const Options& options) {
+Result<std::unique_ptr<CallStage>> make_call_stage(const Options& options, SendLog* borrowed_log) {
   if (auto ok = options.validate(); !ok) return std::unexpected(ok.error());
   static const CURLcode started = curl_global_init(CURL_GLOBAL_DEFAULT);
   if (started != CURLE_OK) return failure(ErrorCode::call, "libcurl cannot start");
-  TransferSetup setup;
-  setup.options = options;
-  if (setup.options.user_agent.empty()) setup.options.user_agent = "pawl/" PAWL_VERSION;
-  for (const auto& line : options.headers) format_header(line, setup.common_headers.emplace_back());
-  if (!options.bearer.empty()) setup.common_headers.push_back("Authorization: Bearer " + options.bearer);
-  for (const auto& line : options.connect_to) {
-    curl_slist* longer = curl_slist_append(setup.connect_to.get(), line.c_str());
-    if (longer == nullptr) return failure(ErrorCode::call, "libcurl has no memory");
-    static_cast<void>(setup.connect_to.release());  // `longer` owns it now
-    setup.connect_to.reset(longer);
-  }
-  setup.proxies = !options.proxy.empty() || proxies_in_environment();
-  setup.ca_file = options.ca_file.empty() ? default_ca_file() : options.ca_file;
-  if (!setup.ca_file.empty() && !readable(setup.ca_file)) {
-    return failure(ErrorCode::usage, "the file of trusted certificates cannot be read: " + setup.ca_file, errno);
-  }
-  const auto connections = connections_per_shard(options.parallel_max);
-  if (!connections) return std::unexpected(connections.error());
-  auto wire = Wire::make({.connections_max = *connections, .multiplex = options.version != Version::http1_1});
-  if (!wire) return std::unexpected(wire.error());
+  auto surroundings = look_around(options);
+  if (!surroundings) return std::unexpected(surroundings.error());
   const std::uint64_t seed = options.seed != 0 ? options.seed : std::random_device{}();
-  return std::make_unique<CurlCallStage>(std::move(setup), std::move(*wire), seed);
+  return std::make_unique<CurlCallStage>(std::move(*surroundings), borrowed_log, seed);
 }
 
 }  // namespace pawl::http

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include <pawl/http.h>
+
 namespace pawl::http {
 
 namespace {
@@ -73,6 +75,14 @@ void append_idempotency_key(const Request& request, std::string& out) {
   out.push_back('-');
   for (int shift = 60; shift >= 0; shift -= 4) out.push_back(kHexDigits[(hash >> shift) & 15]);
 }
+
+std::string idempotency_key(const Request& request) {
+  std::string key;
+  append_idempotency_key(request, key);
+  return key;
+}
+
+bool has_idempotency_key(const Request& request) noexcept { return has_name(request.headers, "idempotency-key"); }
 
 // libcurl reads "Name:" as "leave it out"; "Name;" sends it without a value.
 void format_header(std::string_view line, std::string& out) {

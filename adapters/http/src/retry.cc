@@ -48,6 +48,11 @@ bool transient_status(int status) noexcept {
   }
 }
 
+bool outcome_known(const Attempt& attempt) noexcept {
+  if (!attempt.left) return true;
+  return attempt.failure == Failure::none && attempt.status != 502 && attempt.status != 504 && attempt.status != 524;
+}
+
 std::optional<milliseconds> retry_delay(const RetryPolicy& policy, const Attempt& attempt, double random) noexcept {
   if (attempt.number > policy.retry_max || !worth_retrying(attempt)) return std::nullopt;
   milliseconds delay = share_of(back_off_bound(policy, attempt.number), random);

@@ -30,12 +30,18 @@ struct Attempt {
   int status = 0;
   std::optional<std::chrono::milliseconds> retry_after{};  // the server's wish
   std::optional<bool> should_retry{};                      // the server's x-should-retry
+  bool left = true;                                        // the request may have left this machine
   std::chrono::milliseconds elapsed{0};                    // since the first attempt began
 };
 
 /// nullopt: it is over, record it. Else how long to wait before the next attempt. `random` in [0, 1).
 [[nodiscard]] std::optional<std::chrono::milliseconds> retry_delay(const RetryPolicy& policy, const Attempt& attempt,
                                                                    double random) noexcept;
+
+/// Whether the attempt has told what became of the request: it has not left, or a server answered that speaks for
+/// itself. False: it may have had an effect (a connection that broke, a time-out, a gateway that says it knows no
+/// more).
+[[nodiscard]] bool outcome_known(const Attempt& attempt) noexcept;
 
 /// Status codes of servers that are overloaded or half-way down.
 [[nodiscard]] bool transient_status(int status) noexcept;

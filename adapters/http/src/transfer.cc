@@ -165,6 +165,7 @@ bool Transfer::begin(Call& call) {
   const Request& request = call.task->request;
   call_ = &call;
   redirects_ = 0;
+  left_ = false;
   origin_.clear();
   begun_ = std::chrono::steady_clock::now();
   if (url_text_ != request.url) {
@@ -323,6 +324,7 @@ std::size_t Transfer::on_body(char* bytes, std::size_t size, std::size_t count, 
 
 int Transfer::on_connected(void* transfer, char*, char*, int, int) noexcept {
   auto& self = *static_cast<Transfer*>(transfer);
+  self.left_ = true;
   self.setup_.on_connected(self.setup_.owner, *self.call_->host);
   return CURL_PREREQFUNC_OK;
 }

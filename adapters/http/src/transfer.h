@@ -60,6 +60,8 @@ class Transfer {
 
   [[nodiscard]] Call* call() const noexcept { return call_; }  // nullptr: idle
   [[nodiscard]] int status() const noexcept { return status_; }
+  /// The present request may have left this machine: a connection stood for it.
+  [[nodiscard]] bool left() const noexcept { return left_; }
   /// Where a response with a redirecting status leads; empty: nowhere.
   [[nodiscard]] std::string redirect() const;
   [[nodiscard]] std::chrono::steady_clock::time_point begun() const noexcept { return begun_; }
@@ -99,6 +101,7 @@ class Transfer {
   std::string method_;  // set on the handle
   Payload payload_ = Payload::none;
   unsigned redirects_ = 0;
+  bool left_ = false;
   std::chrono::milliseconds time_max_{0};  // set on the handle
 
   // The present response.

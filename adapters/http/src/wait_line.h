@@ -143,6 +143,8 @@ class WaitLine {
     while (Call* call = all.pop()) give(*call);
   }
 
+  /// Most calls at one host at a time.
+  [[nodiscard]] unsigned host_max() const noexcept { return host_max_; }
   /// Calls that wait, parked ones included.
   [[nodiscard]] std::uint64_t size() const noexcept { return size_; }
   /// False: next() would surely answer nullptr. True: ask it.

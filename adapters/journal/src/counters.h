@@ -18,7 +18,8 @@ class Counter {
 };
 
 struct Counters {
-  Counter tasks, answers, answers_dropped, groups, syncs, bytes, segments_made, segments_reused, segments_removed;
+  Counter tasks, sent, sent_with_save, settled, answers, answers_dropped;
+  Counter groups, syncs, bytes, segments_made, segments_reused, segments_removed;
 };
 
 }  // namespace pawl::journal

@@ -204,6 +204,8 @@ void append_answer(ByteBuffer& out, const TaskId& key, const Outcome& outcome) {
   end_record(payload, bytes);
 }
 
+void append_mark(ByteBuffer& out, Kind kind, const TaskId& key) { end_record(begin_record(out, kind, key, 0), 0); }
+
 void append_seal(ByteBuffer& out) { end_record(begin_record(out, Kind::seal, {}, 0), 0); }
 
 void stamp(std::span<std::byte> records, std::uint32_t seed, std::uint64_t durable) noexcept {

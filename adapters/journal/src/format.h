@@ -23,10 +23,11 @@ inline constexpr std::size_t kRecordAlignment = 8;
 inline constexpr std::size_t kTerminatorBytes = 8;
 
 enum class Kind : std::uint8_t {
-  task = 1,    // a request, accepted once durable
-  sent = 2,    // reserved: the call has been sent
-  answer = 3,  // an outcome
-  seal = 4,    // nothing follows in this segment
+  task = 1,     // a request, accepted once durable
+  sent = 2,     // from here on the task's call may be on its way
+  answer = 3,   // an outcome
+  seal = 4,     // nothing follows in this segment
+  settled = 5,  // the call is not on its way any more, and there is no outcome
 };
 
 struct SegmentHeader {
@@ -63,10 +64,13 @@ struct DecodedSegmentHeader {
 /// Bytes a record takes in a segment, padding included.
 [[nodiscard]] std::uint64_t record_bytes(const Request& request) noexcept;
 [[nodiscard]] std::uint64_t record_bytes(const Outcome& outcome) noexcept;
+inline constexpr std::uint64_t kMarkBytes = padded(kRecordHeaderBytes);  // of a record without payload
 
 /// Append a padded record that is whole but for stamp(). REQUIRES: record_bytes() < 4 GiB.
 void append_task(ByteBuffer& out, const Request& request);
 void append_answer(ByteBuffer& out, const TaskId& key, const Outcome& outcome);
+/// `kind`: sent or settled.
+void append_mark(ByteBuffer& out, Kind kind, const TaskId& key);
 void append_seal(ByteBuffer& out);
 
 /// Completes every record in `records` (whole, padded records) with what is only known once their place is.

@@ -12,19 +12,22 @@
 
 namespace pawl::journal {
 
-/// Task::answer_mark of an answer noted by this run is the ticket of its message, which the writer turns into a segment
-/// when it has written it; that of a recovered answer is the segment's number.
+/// Where a note lies whose task had to go on before it was written: the mark of such an answer or settling is the
+/// ticket of its message, which the writer turns into a segment when it has written it. Other marks are the segment's
+/// number.
 inline constexpr std::uint64_t kTicketBit = std::uint64_t{1} << 63;
 
 struct Message {
   enum class Kind : std::uint8_t {
     answers,  // `bytes` holds `count` records, known by `ticket`
+    settled,  // as `answers`; the older marks of the same tasks, in `marks`, have no more use
     release,  // tasks with these `marks` are done with
-    passed,   // recovery is through with `segment`; `count` of its answers were handed out
+    passed,   // recovery is through with `segment`; `count` of its notes were handed out
   };
   struct Marks {
     std::uint64_t save = 0;
     std::uint64_t answer = 0;
+    std::uint64_t sent = 0;
   };
 
   Kind kind = Kind::answers;

@@ -37,8 +37,8 @@ Result<void> judge_tail(SegmentReader& reader, Found found, std::span<const Segm
   return {};
 }
 
-Result<LeftSegment> scan_segment(SegmentReader& reader, const SegmentName& name, std::uint32_t index,
-                                 std::vector<AnswerPlace>* answers, Found& found) {
+Result<LeftSegment> scan_segment(SegmentReader& reader, const SegmentName& name, std::uint32_t index, Scan& scan,
+                                 std::vector<TaskId>& tasks, Found& found) {
   LeftSegment segment{name};
   RecordView view;
   for (;;) {
@@ -47,50 +47,72 @@ Result<LeftSegment> scan_segment(SegmentReader& reader, const SegmentName& name,
     if (!got) return std::unexpected(std::move(got.error()));
     found = *got;
     if (found != Found::record) break;
-    if (view.header.kind == Kind::task) ++segment.tasks;
-    if (view.header.kind == Kind::answer) {
-      ++segment.answers;
-      if (answers != nullptr) answers->push_back({view.header.key, view.offset, index});
+    const Kind kind = view.header.kind;
+    if (kind == Kind::task) {
+      ++segment.tasks;
+      tasks.push_back(view.header.key);
+    } else if (kind == Kind::answer || kind == Kind::sent || kind == Kind::settled) {
+      ++segment.notes;
+      scan.left.answers += kind == Kind::answer;
+      scan.notes.push_back({view.header.key, view.offset, index, kind});
     }
   }
   segment.sealed = found == Found::seal;
   return segment;
 }
 
+/// What counts of the notes of one task: its newest answer, or if it has none, its newest mark.
+const NotePlace* newest(std::span<const NotePlace> notes) noexcept {
+  for (auto note = notes.rbegin(); note != notes.rend(); ++note)
+    if (note->kind == Kind::answer) return &*note;
+  return notes.empty() ? nullptr : &notes.back();
+}
+
+std::uint64_t count_in_doubt(const std::vector<NotePlace>& notes, std::vector<TaskId> tasks) {
+  std::ranges::sort(tasks);
+  std::uint64_t count = 0;
+  for (std::size_t first = 0, end = 0; first < notes.size(); first = end) {
+    while (end < notes.size() && notes[end].key == notes[first].key) ++end;
+    const bool sent = newest(std::span(notes).subspan(first, end - first))->kind == Kind::sent;
+    if (sent && std::ranges::binary_search(tasks, notes[first].key)) ++count;
+  }
+  return count;
+}
+
 }  // namespace
 
-Result<Scan> scan_folder(const std::filesystem::path& folder, Answers answers) {
+Result<Scan> scan_folder(const std::filesystem::path& folder) {
   auto names = list_segments(folder);
   if (!names) return std::unexpected(std::move(names.error()));
   Scan scan;
+  std::vector<TaskId> tasks;
   for (std::size_t i = 0; i < names->size(); ++i) {
     auto reader = SegmentReader::open((*names)[i]);
     if (!reader) return std::unexpected(std::move(reader.error()));
     Found found = Found::end;
-    auto segment = scan_segment(*reader, (*names)[i], static_cast<std::uint32_t>(i),
-                                answers == Answers::index ? &scan.answers : nullptr, found);
+    auto segment = scan_segment(*reader, (*names)[i], static_cast<std::uint32_t>(i), scan, tasks, found);
     if (!segment) return std::unexpected(std::move(segment.error()));
     if (!segment->sealed) {
       auto judged = judge_tail(*reader, found, std::span(*names).subspan(i + 1), scan.left);
       if (!judged) return std::unexpected(std::move(judged.error()));
     }
     scan.left.tasks += segment->tasks;
-    scan.left.answers += segment->answers;
     scan.left.bytes += segment->end - kSegmentHeaderBytes;
     scan.segments.push_back(std::move(*segment));
   }
-  std::ranges::sort(scan.answers, {}, [](const AnswerPlace& a) { return std::tuple(a.key, a.segment, a.offset); });
+  std::ranges::sort(scan.notes, {}, [](const NotePlace& a) { return std::tuple(a.key, a.segment, a.offset); });
+  scan.left.in_doubt = count_in_doubt(scan.notes, std::move(tasks));
   return scan;
 }
 
 Result<Recovery> Recovery::open(const std::filesystem::path& folder) {
   Recovery recovery;
-  auto scan = scan_folder(folder, Answers::index);
+  auto scan = scan_folder(folder);
   if (!scan) return std::unexpected(std::move(scan.error()));
   recovery.scan_ = std::move(*scan);
   if (!recovery.scan_.segments.empty()) recovery.next_number_ = recovery.scan_.segments.back().name.number + 1;
   if (auto repaired = recovery.repair(folder); !repaired) return std::unexpected(std::move(repaired.error()));
-  recovery.answers_used_.resize(recovery.scan_.segments.size());
+  recovery.notes_used_.resize(recovery.scan_.segments.size());
   return recovery;
 }
 
@@ -100,7 +122,7 @@ Result<void> Recovery::repair(const std::filesystem::path& folder) {
   for (const auto& path : *spares)
     if (auto removed = remove_file(path); !removed) return removed;
   for (LeftSegment& segment : scan_.segments) {
-    if (segment.tasks + segment.answers == 0) {
+    if (segment.empty()) {
       if (auto removed = remove_file(segment.name.path); !removed) return removed;
       continue;
     }
@@ -124,7 +146,7 @@ Result<bool> Recovery::next(Recovered& recovered) {
   RecordView view;
   while (at_ < scan_.segments.size()) {
     const LeftSegment& segment = scan_.segments[at_];
-    if (segment.tasks + segment.answers == 0) {  // was removed at open()
+    if (segment.empty()) {  // was removed at open()
       pass_segment();
       continue;
     }
@@ -146,20 +168,33 @@ Result<bool> Recovery::next(Recovered& recovered) {
       return std::unexpected(tasks_->damage(place, "a task record has an impossible content"));
     recovered.request.task_id = view.header.key;
     recovered.save_mark = segment.name.number;
-    if (auto filled = fill_answer(recovered); !filled) return std::unexpected(std::move(filled.error()));
+    if (auto filled = fill_notes(recovered); !filled) return std::unexpected(std::move(filled.error()));
     return true;
   }
-  scan_.answers = {};
+  scan_.notes = {};
   answer_.reset();
   return false;
 }
 
-Result<void> Recovery::fill_answer(Recovered& recovered) {
+Result<void> Recovery::fill_notes(Recovered& recovered) {
   recovered.outcome.reset();
-  recovered.answer_mark = 0;
-  const auto same = std::ranges::equal_range(scan_.answers, recovered.request.task_id, {}, &AnswerPlace::key);
-  if (same.empty()) return {};
-  const AnswerPlace& place = same.back();  // the newest
+  recovered.answer_mark = recovered.sent_mark = 0;
+  recovered.in_doubt = false;
+  const auto same = std::ranges::equal_range(scan_.notes, recovered.request.task_id, {}, &NotePlace::key);
+  const NotePlace* place = newest({same.begin(), same.end()});
+  if (place == nullptr) return {};
+  const std::uint64_t number = scan_.segments[place->segment].name.number;
+  ++notes_used_[place->segment];
+  if (place->kind == Kind::answer) {
+    recovered.answer_mark = number;
+    return fill_answer(*place, recovered.outcome);
+  }
+  recovered.sent_mark = number;
+  recovered.in_doubt = place->kind == Kind::sent;
+  return {};
+}
+
+Result<void> Recovery::fill_answer(const NotePlace& place, Outcome& outcome) {
   const LeftSegment& segment = scan_.segments[place.segment];
   if (!answer_ || answer_->header().number != segment.name.number) {
     auto reader = SegmentReader::open(segment.name);
@@ -170,15 +205,13 @@ Result<void> Recovery::fill_answer(Recovered& recovered) {
   answer_->seek(place.offset);
   auto found = answer_->next(view);
   if (!found) return std::unexpected(std::move(found.error()));
-  if (*found != Found::record || !decode_outcome(view.borrowed_payload, recovered.outcome))
+  if (*found != Found::record || !decode_outcome(view.borrowed_payload, outcome))
     return std::unexpected(answer_->damage(place.offset, "an answer record has an impossible content"));
-  recovered.answer_mark = segment.name.number;
-  ++answers_used_[place.segment];
   return {};
 }
 
 void Recovery::pass_segment() {
-  passed_.push_back({scan_.segments[at_].name.number, answers_used_[at_]});
+  passed_.push_back({scan_.segments[at_].name.number, notes_used_[at_]});
   tasks_.reset();
   ++at_;
 }

@@ -1,5 +1,5 @@
 // What a run left in its journal folder: the check of every record, the cutting of a torn tail, and the stream of tasks
-// with their answers.
+// with their answers, or with what is known of their calls.
 #pragma once
 
 #include <cstdint>
@@ -18,33 +18,33 @@ struct LeftSegment {
   SegmentName name;
   std::uint64_t end = 0;  // behind the last whole record that is not the seal
   std::uint64_t tasks = 0;
-  std::uint64_t answers = 0;
+  std::uint64_t notes = 0;  // answers and marks
   bool sealed = false;
+  [[nodiscard]] bool empty() const noexcept { return tasks + notes == 0; }
 };
 
-/// Where an answer lies. 32 bytes, because recovery holds one for every answer left.
-struct AnswerPlace {
+/// Where a note (an answer or a mark) lies. 32 bytes, because recovery holds one for every note left.
+struct NotePlace {
   TaskId key;
   std::uint64_t offset = 0;
   std::uint32_t segment = 0;  // index into Scan::segments
+  Kind kind = Kind::answer;   // answer, sent or settled
 };
-static_assert(sizeof(AnswerPlace) <= 32);
+static_assert(sizeof(NotePlace) <= 32);
 
 struct Scan {
   std::vector<LeftSegment> segments;  // all, oldest first; at most the last that holds anything is not sealed
-  std::vector<AnswerPlace> answers;   // by key, and of one key oldest first; only if asked for
+  std::vector<NotePlace> notes;       // by key, and of one key oldest first
   Left left;
 };
 
-enum class Answers : std::uint8_t { count, index };
-
 /// Reads every record in the folder. Errors: as inspect().
-[[nodiscard]] Result<Scan> scan_folder(const std::filesystem::path& folder, Answers answers);
+[[nodiscard]] Result<Scan> scan_folder(const std::filesystem::path& folder);
 
 /// A left-over segment whose tasks have all been handed out.
 struct Passed {
   std::uint64_t segment = 0;
-  std::uint64_t answers_used = 0;  // answers in it that were handed out with their tasks
+  std::uint64_t notes_used = 0;  // notes in it that were handed out with their tasks
 };
 
 class Recovery {
@@ -55,7 +55,7 @@ class Recovery {
   /// As Journal::next(). One thread.
   [[nodiscard]] Result<bool> next(Recovered& recovered);
 
-  /// Segments passed since the last call. An answer never lies in an older segment than its task, so a passed segment
+  /// Segments passed since the last call. A note never lies in an older segment than its task, so a passed segment
   /// has no further use to recovery.
   [[nodiscard]] std::vector<Passed> take_passed() noexcept { return std::exchange(passed_, {}); }
 
@@ -66,15 +66,16 @@ class Recovery {
 
  private:
   [[nodiscard]] Result<void> repair(const std::filesystem::path& folder);
-  [[nodiscard]] Result<void> fill_answer(Recovered& recovered);
+  [[nodiscard]] Result<void> fill_notes(Recovered& recovered);
+  [[nodiscard]] Result<void> fill_answer(const NotePlace& place, Outcome& outcome);
   void pass_segment();
 
   Scan scan_;
   std::uint64_t next_number_ = 1;
-  std::size_t at_ = 0;                       // index of the segment being streamed
-  std::optional<SegmentReader> tasks_;       // of that segment
-  std::optional<SegmentReader> answer_;      // of the segment the last answer came from
-  std::vector<std::uint64_t> answers_used_;  // by segment
+  std::size_t at_ = 0;                     // index of the segment being streamed
+  std::optional<SegmentReader> tasks_;     // of that segment
+  std::optional<SegmentReader> answer_;    // of the segment the last answer came from
+  std::vector<std::uint64_t> notes_used_;  // by segment
   std::vector<Passed> passed_;
 };
 

@@ -55,12 +55,12 @@ Result<std::uint64_t> Segments::add_task(const Request& request) {
   return number_;
 }
 
-Result<std::uint64_t> Segments::add_answers(std::span<const std::byte> records, std::uint64_t count) {
+Result<std::uint64_t> Segments::add_notes(std::span<const std::byte> records, std::uint64_t count) {
   if (auto room = make_room(records.size()); !room) return std::unexpected(std::move(room.error()));
   const std::size_t before = pending_.size();
   pending_.append(records);
   stamp(pending_.bytes().subspan(before), seed_, durable_);
-  accounts_[number_].answers += static_cast<std::int64_t>(count);
+  accounts_[number_].notes += static_cast<std::int64_t>(count);
   if (pending_.size() >= kWriteBytes)
     if (auto flushed = flush(); !flushed) return std::unexpected(std::move(flushed.error()));
   return number_;
@@ -114,7 +114,7 @@ Result<void> Segments::seal_and_close() {
   if (auto flushed = flush(); !flushed) return flushed;
   append_seal(pending_);
   stamp(pending_.bytes(), seed_, durable_);
-  // Also where tasks are only flushed: recovery relies on every segment but the last being whole.
+  // Whatever the durability is: recovery relies on every segment but the last being whole.
   if (auto synced = sync(); !synced) return synced;
   const std::uint64_t number = std::exchange(number_, 0);
   file_ = File();
@@ -183,18 +183,18 @@ void Segments::release_task(std::uint64_t number) noexcept {
   changed(number, at->second);
 }
 
-void Segments::release_answer(std::uint64_t number) noexcept {
+void Segments::release_note(std::uint64_t number) noexcept {
   const auto at = accounts_.find(number);
   if (at == accounts_.end()) return;
-  --at->second.answers;
+  --at->second.notes;
   changed(number, at->second);
 }
 
-void Segments::unpin(std::uint64_t number, std::uint64_t answers) noexcept {
+void Segments::unpin(std::uint64_t number, std::uint64_t notes) noexcept {
   const auto at = accounts_.find(number);
   if (at == accounts_.end()) return;
   at->second.pinned = false;
-  at->second.answers += static_cast<std::int64_t>(answers);
+  at->second.notes += static_cast<std::int64_t>(notes);
   changed(number, at->second);
 }
 

@@ -40,16 +40,16 @@ class Segments {
   /// Add records; return the number of the segment they lie in. They are on their way to the disk after flush(),
   /// durable after sync(). After an error the object is only good for accounting. Errors: io.
   [[nodiscard]] Result<std::uint64_t> add_task(const Request& request);
-  /// `records`: whole records but for their stamp; they stay together in one segment.
-  [[nodiscard]] Result<std::uint64_t> add_answers(std::span<const std::byte> records, std::uint64_t count);
+  /// Notes: answers and marks. `records`: whole records but for their stamp; they stay together in one segment.
+  [[nodiscard]] Result<std::uint64_t> add_notes(std::span<const std::byte> records, std::uint64_t count);
   [[nodiscard]] Result<void> flush();
   [[nodiscard]] Result<void> sync();
 
   // The account. A segment with nothing left in it goes away, unless it is being written.
   void release_task(std::uint64_t number) noexcept;
-  void release_answer(std::uint64_t number) noexcept;
-  /// Recovery is through with a segment; `answers` of its answers belong to tasks that were handed out.
-  void unpin(std::uint64_t number, std::uint64_t answers) noexcept;
+  void release_note(std::uint64_t number) noexcept;
+  /// Recovery is through with a segment; `notes` of its notes were handed out with their tasks.
+  void unpin(std::uint64_t number, std::uint64_t notes) noexcept;
   /// Removes, or keeps for use again, what has been released. Failure to do so is harmless: the next open() removes it.
   void reap() noexcept;
 
@@ -59,10 +59,10 @@ class Segments {
  private:
   struct Account {
     std::int64_t tasks = 0;      // not yet released
-    std::int64_t answers = 0;    // of tasks not yet released; below 0 until recovery has told how many there are
+    std::int64_t notes = 0;      // of tasks not yet released; below 0 until recovery has told how many there are
     bool pinned = false;         // recovery still needs it
     bool of_usual_size = false;  // may be used again
-    [[nodiscard]] bool empty() const noexcept { return !pinned && tasks <= 0 && answers <= 0; }
+    [[nodiscard]] bool empty() const noexcept { return !pinned && tasks <= 0 && notes <= 0; }
   };
 
   /// Makes sure that `bytes` more fit into the segment being written; begins the next one if not.

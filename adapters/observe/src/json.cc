@@ -95,6 +95,7 @@ std::string to_json(const RunView& view) {
   json.field("total", view.total());
   json.field("read", view.inputs_read);
   json.field("recovered", view.recovered);
+  json.field("in_doubt", view.in_doubt);
   json.field("skipped", view.skipped);
   json.field("bad_lines", view.bad_lines);
   json.field("admitted", status.admitted);
@@ -106,6 +107,7 @@ std::string to_json(const RunView& view) {
   json.field("failed", status.failed);
   json.field("unchanged", status.unchanged);
   json.field("unfinished", status.unfinished);
+  json.field("held", view.held);
   json.end();
   json.begin("now");
   json.field("in_flight", status.in_flight());

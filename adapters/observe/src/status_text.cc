@@ -74,6 +74,8 @@ Result<RunView> parse_status(std::string_view json) {
   view.tasks_total = number_of<std::uint64_t>(fields, "tasks.total");
   read_into(view.inputs_read, fields, "tasks.read");
   read_into(view.recovered, fields, "tasks.recovered");
+  read_into(view.in_doubt, fields, "tasks.in_doubt");
+  read_into(view.held, fields, "tasks.held");
   read_into(view.skipped, fields, "tasks.skipped");
   read_into(view.bad_lines, fields, "tasks.bad_lines");
   read_into(view.retried, fields, "retried");
@@ -95,6 +97,8 @@ Result<std::string> render_status(std::string_view json, Style style) {
   constexpr std::size_t kColumns = 120;
   std::string out = std::string(name_of(view->phase)) + " for " + spoken_time(view->elapsed) + ": ";
   out += render_line(*view, kColumns, style);
+  if (view->in_doubt > 0 || view->held > 0)
+    out += "\nin doubt: " + grouped(view->in_doubt) + " recovered, held: " + grouped(view->held);
   if (const std::string note = render_note(*view, kNoWidthLimit, style); !note.empty()) out += "\n" + note;
   return out;
 }

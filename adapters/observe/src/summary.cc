@@ -53,6 +53,7 @@ void add_answers(Lines& lines, const Status& status) {
 void add_input(Lines& lines, const RunView& view) {
   std::vector<std::string> values = {grouped(view.inputs_read) + " read"};
   if (view.recovered > 0) values.push_back(grouped(view.recovered) + " recovered");
+  if (view.in_doubt > 0) values.push_back(grouped(view.in_doubt) + " of them in doubt");
   if (view.skipped > 0) values.push_back(grouped(view.skipped) + " skipped (committed before)");
   if (view.bad_lines > 0) {
     values.push_back(grouped(view.bad_lines) + (view.bad_lines == 1 ? " bad line" : " bad lines") + " left out");
@@ -71,7 +72,11 @@ std::string render_summary(const RunView& view, const SummaryOptions& options) {
              rate_text(rate) + ")");
   add_input(lines, view);
   add_answers(lines, view.status);
-  if (view.status.unfinished > 0) lines.row("left", {tasks_text(view.status.unfinished) + " unfinished, saved"});
+  if (view.status.unfinished > 0) {
+    std::vector<std::string> values = {tasks_text(view.status.unfinished) + " unfinished, saved"};
+    if (view.held > 0) values.push_back(grouped(view.held) + " held");
+    lines.row("left", values);
+  }
   if (view.retried > 0) lines.row("retried", {grouped(view.retried) + (view.retried == 1 ? " call" : " calls")});
   if (view.latency.max_ms > 0) {
     lines.row("latency", {"p50 " + short_ms(view.latency.p50_ms), "p90 " + short_ms(view.latency.p90_ms),

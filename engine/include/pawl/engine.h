@@ -45,6 +45,8 @@ struct Recovered {
   Outcome outcome;              // kind `none` unless the answer was journalled
   std::uint64_t save_mark = 0;  // as the journal numbers them, see Task
   std::uint64_t answer_mark = 0;
+  std::uint64_t sent_mark = 0;
+  bool in_doubt = false;  // its call was perhaps on its way when the process died, and no answer was journalled
 };
 
 class Engine;
@@ -67,7 +69,7 @@ class PAWL_API Producer {
   [[nodiscard]] std::size_t submit_bulk(std::span<Request> requests);
 
   /// Submits a task that the journal holds already: it is not saved again, and not called again if it has an
-  /// outcome. Waits for a credit.
+  /// outcome. What becomes of one in doubt is the call stage's affair (Task::in_doubt). Waits for a credit.
   [[nodiscard]] Admission submit_recovered(Recovered& recovered);
 
  private:

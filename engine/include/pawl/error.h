@@ -22,6 +22,7 @@ enum class ErrorCode : std::uint8_t {
   locked,       // another live process holds the repository
   call,         // the call could not be made at all
   cancelled,    // given up because the run is stopping; the task stays in the journal
+  held,         // kept back on purpose; the task stays in the journal until somebody decides
   unsupported,  // this build or system lacks what was asked for
 };
 
@@ -37,6 +38,7 @@ constexpr std::string_view name_of(ErrorCode code) noexcept {
     case ErrorCode::locked: return "locked";
     case ErrorCode::call: return "call";
     case ErrorCode::cancelled: return "cancelled";
+    case ErrorCode::held: return "held";
     case ErrorCode::unsupported: return "unsupported";
   }
   return "unknown";

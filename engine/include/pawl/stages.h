@@ -82,6 +82,50 @@ class PAWL_API SaveStage : public Stage {
   virtual void release(std::span<Task* const> tasks) noexcept = 0;
 };
 
+/// Where a send log says whose call may leave. Implemented by the call stage.
+class PAWL_API SendSink {
+ public:
+  /// These tasks are marked, each with `sent` set; or, if that cannot be done, given up with an error. They come in
+  /// the order in which they were handed to note_sending(). A thread of the log; only queues.
+  virtual void may_send(std::span<Task* const> tasks) noexcept = 0;
+
+ protected:
+  ~SendSink() = default;
+};
+
+/// A durable note of what may have been sent, so that after a crash it is known which calls were perhaps on their way:
+/// a call leaves only after its mark is safe. Implemented by the journal, used by the call stage; a call stage without
+/// one calls at once, and after a crash every task without an answer might have been called.
+///
+/// A mark costs no sync of its own where it can go with others: give_room() lets the log mark tasks together with
+/// their save when their call will leave at once, and note_sending() is asked ahead of need, for many at a time.
+class PAWL_API SendLog {
+ public:
+  SendLog() = default;
+  SendLog(const SendLog&) = delete;
+  SendLog& operator=(const SendLog&) = delete;
+
+  /// Who is told. Once, before anything else here; without it the log marks nothing. `sender` outlives its last
+  /// may_send().
+  virtual void attach_sender(SendSink& sender) noexcept = 0;
+
+  /// So many more tasks may be marked while they are saved, because they will be called at once. The calling thread of
+  /// the call stage; does not wait.
+  virtual void give_room(std::uint64_t calls) noexcept = 0;
+
+  /// Lends tasks that have no mark (`sent` is false) until may_send() gives them back. The thread of the call stage;
+  /// does not wait.
+  virtual void note_sending(std::span<Task* const> tasks) noexcept = 0;
+
+  /// These tasks have a mark, and it is known that their calls have had no effect that is still to be learnt: they have
+  /// not left, or an answer came that is to be tried again. Clears `sent`; does not wait. If the machine dies before
+  /// the note is safe, they merely count as sent. The thread of the call stage.
+  virtual void note_settled(std::span<Task* const> tasks) noexcept = 0;
+
+ protected:
+  ~SendLog() = default;
+};
+
 /// The encoder turns an outcome into what the commit stage stores. CPU work only.
 class PAWL_API Encoder {
  public:

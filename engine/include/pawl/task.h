@@ -104,9 +104,12 @@ struct Task {
   bool saved = false;      // durable in the journal (recovered tasks are from the start)
   bool committed = false;  // set by the commit stage: its commit is durable and the branch has moved
   bool unchanged = false;  // set by the commit stage: nothing to commit, the branch held this content already
+  bool sent = false;       // a mark is safe (see SendLog): after a crash its call counts as perhaps on its way
+  bool in_doubt = false;   // recovered, and its call was perhaps on its way when the process before died
   Outcome outcome;
   std::uint64_t save_mark = 0;                       // the save stage's own: where the request is kept
   std::uint64_t answer_mark = 0;                     // the save stage's own: where the answer is kept, 0 if nowhere yet
+  std::uint64_t sent_mark = 0;                       // the save stage's own: where the newest mark of its call is kept
   std::unique_ptr<Attachment> encoded;               // written by the encoder, read by the commit stage
   std::chrono::steady_clock::time_point admitted{};  // set by the engine when it takes the task to its first stage
   Request request;                                   // not changed by any stage

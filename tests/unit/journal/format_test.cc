@@ -188,8 +188,11 @@ TEST(JournalFormat, TheWorkedExampleIsWhatIsWritten) {
   encode_segment_header(
       header, std::span<std::byte, kSegmentHeaderBytes>(buffer.extend(kSegmentHeaderBytes), kSegmentHeaderBytes));
   append_task(buffer, example().request);
+  append_mark(buffer, Kind::sent, example().request.task_id);
   stamp(buffer.bytes().subspan(kSegmentHeaderBytes), seed_of(header), kSegmentHeaderBytes);
   const std::size_t durable = buffer.size();
+  append_mark(buffer, Kind::settled, example().request.task_id);
+  append_mark(buffer, Kind::sent, example().request.task_id);
   append_answer(buffer, example().request.task_id, example().outcome);
   append_seal(buffer);
   stamp(buffer.bytes().subspan(durable), seed_of(header), durable);
@@ -208,6 +211,7 @@ TEST(JournalFormat, TheWorkedExampleReadsBack) {
   test::expect_same(left[0].outcome, example().outcome);
   EXPECT_EQ(left[0].save_mark, 7u);
   EXPECT_EQ(left[0].answer_mark, 7u);
+  EXPECT_FALSE(left[0].in_doubt) << "it has an answer";
 }
 
 }  // namespace

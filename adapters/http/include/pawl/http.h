@@ -10,6 +10,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -31,6 +32,19 @@ enum class Redirects : std::uint8_t {
   follow,  // at most 10, within one attempt; another origin gets neither Options::headers nor credentials
 };
 
+/// What becomes of a recovered task that is in doubt (Task::in_doubt).
+enum class OnUnknown : std::uint8_t {
+  retry,  // called again, with the same Idempotency-Key
+  hold,   // given up with ErrorCode::held
+  fail,   // an outcome: failed, with error code "unknown_outcome"
+};
+
+/// What becomes of a task whose last attempt brought no 2xx answer.
+enum class OnFailure : std::uint8_t {
+  record,  // that is its outcome
+  hold,    // given up with ErrorCode::held
+};
+
 struct PAWL_API Options {
   unsigned parallel_max = 256;                        // 1 … 65,536 requests on the wire
   unsigned parallel_max_host = 0;                     // the same for one origin; 0: no limit of its own
@@ -49,12 +63,22 @@ struct PAWL_API Options {
   std::string ca_file;                                // PEM; empty: CURL_CA_BUNDLE, SSL_CERT_FILE, the system's own
   Version version = Version::http1_1;
   Redirects redirects = Redirects::refuse;
-  std::string user_agent;  // empty: "pawl/<version>"
-  std::uint64_t seed = 0;  // of the back-off's jitter; 0: from the system
+  OnUnknown on_unknown = OnUnknown::retry;
+  OnFailure on_failure = OnFailure::record;
+  std::function<void(const Task&)> on_held_failure;  // told of each failure that is held, with the task's error; on the
+                                                     // stage's thread, must not wait
+  std::string user_agent;                            // empty: "pawl/<version>"
+  std::uint64_t seed = 0;                            // of the back-off's jitter; 0: from the system
 
   /// Errors: usage (names the option and says why), unsupported (`version` with this libcurl).
   [[nodiscard]] Result<void> validate() const;
 };
+
+/// The Idempotency-Key that goes with every attempt of a task whose headers name none: 49 characters made of what is
+/// asked for (Request::digest) and of the task's key (stream and id), so the same in every process.
+[[nodiscard]] PAWL_API std::string idempotency_key(const Request& request);
+/// Its own headers have one.
+[[nodiscard]] PAWL_API bool has_idempotency_key(const Request& request) noexcept;
 
 /// Monotonic counts since the stage was made, and how long attempts took.
 struct Stats {
@@ -85,8 +109,11 @@ class PAWL_API CallStage : public Stage {
   [[nodiscard]] virtual Stats stats() const = 0;
 };
 
-/// Makes a stage; its thread starts with attach(). Errors: those of validate(), usage (`ca_file` unreadable, too few
+/// Makes a stage; its thread starts with attach(). With a log (null: none) no call leaves before its mark is safe, and
+/// what has been marked is settled when it turns out not to have been sent, or when an answer comes that is retried;
+/// the log must outlive the stage's last task. Errors: those of validate(), usage (`ca_file` unreadable, too few
 /// file descriptors allowed for `parallel_max`), io (epoll, eventfd), call (libcurl cannot start).
-[[nodiscard]] PAWL_API Result<std::unique_ptr<CallStage>> make_call_stage(const Options& options);
+[[nodiscard]] PAWL_API Result<std::unique_ptr<CallStage>> make_call_stage(const Options& options,
+                                                                          SendLog* borrowed_log = nullptr);
 
 }  // namespace pawl::http

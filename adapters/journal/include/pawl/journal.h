@@ -3,7 +3,12 @@
 // Append-only segment files (layout in format.md), one writer thread. All tasks that are ready form one group: one
 // write, one sync, and then the whole group is accepted. Answers are written as soon as they are noted, and synced with
 // the next group or 5 ms later, whichever comes first; nothing waits for them. A segment goes away when all its tasks
-// are released and no answer in it belongs to a task that is not. A finished run leaves no segment behind.
+// are released and no note in it (an answer, a mark) belongs to a task that is not. A finished run leaves no segment
+// behind.
+//
+// As a SendLog it marks what is about to be called, in the same group as the save of the task where there is room for
+// the call, else in the next group. A recovered task that has a mark and no answer is *in doubt*: nobody knows whether
+// its call had an effect.
 //
 // Git is the truth, not the journal: a release may be lost in a crash, so what recovery gives back may be committed
 // already. Ask git, and forget() what it holds.
@@ -24,9 +29,13 @@
 
 namespace pawl::journal {
 
+/// What an accepted task, a mark or an answer survives. Segments are synced at their end whatever is chosen, and what
+/// is committed to git is always synced.
 enum class Durability : std::uint8_t {
-  sync,   // accepted tasks survive power loss: one fdatasync per group
-  flush,  // accepted tasks survive the death of the process, not that of the machine: no sync but at a segment's end
+  sync,   // power loss: one fdatasync per group before it is accepted
+  flush,  // the death of the process, by whatever signal, but not that of the machine: the kernel has it, no sync
+  none,   // a clean end of the process: the records of the last 200 ms, up to 4 MiB, lie in its memory and die with it;
+          // those before as with `flush`. A task lost so may have been called, and no mark tells
 };
 
 struct PAWL_API Options {
@@ -44,8 +53,9 @@ struct PAWL_API Options {
 
 /// What segments hold. Records of tasks that were released count as long as their segment is pinned by others.
 struct Left {
-  std::uint64_t tasks = 0;    // task records
-  std::uint64_t answers = 0;  // answer records
+  std::uint64_t tasks = 0;     // task records
+  std::uint64_t answers = 0;   // answer records
+  std::uint64_t in_doubt = 0;  // tasks whose call was perhaps on its way: marked as sent, and no answer
   std::uint64_t torn_bytes =
       0;                    // behind the last whole record; an upper bound where old bytes of a recycled segment lie
   std::uint64_t bytes = 0;  // of whole records
@@ -54,6 +64,9 @@ struct Left {
 /// Monotonic counts since open().
 struct Stats {
   std::uint64_t tasks = 0;             // task records written and accepted
+  std::uint64_t sent = 0;              // marks written: a call was about to leave
+  std::uint64_t sent_with_save = 0;    // of them, in the same group as the task itself
+  std::uint64_t settled = 0;           // marks taken back
   std::uint64_t answers = 0;           // answer records written
   std::uint64_t answers_dropped = 0;   // not kept: too large, too many queued, or the disk failed
   std::uint64_t groups = 0;            // groups accepted
@@ -64,7 +77,7 @@ struct Stats {
   std::uint64_t segments_removed = 0;  // released, no longer in the folder under their number
 };
 
-class PAWL_API Journal final : public SaveStage {
+class PAWL_API Journal final : public SaveStage, public SendLog {
  public:
   /// Opens the folder, checks every record in it, cuts a torn tail and takes over what is left. The caller holds the
   /// folder's RunLock (see run_lock.h). Reads all segments once. Errors: usage, io, journal (a record is damaged that
@@ -79,7 +92,7 @@ class PAWL_API Journal final : public SaveStage {
 
   /// Streams what was left, in the order of acceptance: fills `recovered` (buffers are re-used) and returns true, or
   /// false at the end. The outcome's kind is `none` unless an answer was journalled. One thread; the stage may be
-  /// running. Memory: 32 bytes per answer left. Errors: io, journal, as open().
+  /// running. Memory: 32 bytes per answer and mark left. Errors: io, journal, as open().
   [[nodiscard]] Result<bool> next(Recovered& recovered);
 
   /// Git holds this task already: it counts as released, at the latest when next() has come to its end or the stage
@@ -99,6 +112,12 @@ class PAWL_API Journal final : public SaveStage {
   [[nodiscard]] StageGauge gauge() const noexcept override;
   void note_answers(std::span<Task* const> tasks) noexcept override;
   void release(std::span<Task* const> tasks) noexcept override;
+
+  // SendLog. After a disk error tasks come back given up. Marks are set also after cancel().
+  void attach_sender(SendSink& sender) noexcept override;
+  void give_room(std::uint64_t calls) noexcept override;
+  void note_sending(std::span<Task* const> tasks) noexcept override;
+  void note_settled(std::span<Task* const> tasks) noexcept override;
 
  private:
   struct PAWL_LOCAL Impl;

@@ -49,6 +49,8 @@ struct PAWL_API RunView {
   Phase phase = Phase::running;
   std::uint64_t inputs_read = 0;             // tasks parsed from inputs, the skipped ones included
   std::uint64_t recovered = 0;               // tasks an earlier run had accepted and this one goes on with
+  std::uint64_t in_doubt = 0;                // of them: perhaps called by that run, no answer known
+  std::uint64_t held = 0;                    // of the unfinished: kept back on purpose, for a person to decide
   std::uint64_t skipped = 0;                 // of inputs_read: committed before, not submitted
   std::uint64_t bad_lines = 0;               // input lines left out; not in inputs_read
   std::uint64_t retried = 0;                 // calls made again

@@ -1,0 +1,53 @@
+// What a call stage finds around it before its loop starts: certificates, proxies, file descriptors, the wire. And the
+// two small things its loop asks besides: whether a request can be tried at all, and how to tell a person of a retry.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include <pawl/http.h>
+
+#include "retry.h"
+#include "transfer.h"
+#include "url.h"
+#include "wire.h"
+
+namespace pawl::http {
+
+struct Surroundings {
+  TransferSetup setup;  // owner and on_connected are the stage's to set
+  std::unique_ptr<Wire> wire;
+};
+
+/// Errors: as make_call_stage().
+[[nodiscard]] Result<Surroundings> look_around(const Options& options);
+
+/// Why a request is not even tried, as the outcome will say it. `none`: it can be tried.
+struct Refusal {
+  Failure failure = Failure::none;
+  std::string text;
+};
+
+/// Checks requests and finds the origin they go to. One thread.
+class RequestCheck {
+ public:
+  RequestCheck() : url_(curl_url()) {}
+
+  [[nodiscard]] Refusal check(const Request& request);
+  /// Of the request that was checked last, if it can be tried.
+  [[nodiscard]] const std::string& origin() const noexcept { return last_origin_; }
+
+ private:
+  UrlHandle url_;
+  std::string last_url_, last_origin_;  // tasks of one input mostly name the same URL
+};
+
+/// "https://api.example.com:443" → "api.example.com:443".
+[[nodiscard]] std::string_view host_text(const Host& host) noexcept;
+
+/// "127.0.0.1:8080: connect_failed, next try in 3.0 s".
+[[nodiscard]] std::string retry_text(const Host& host, const Attempt& attempt, std::chrono::milliseconds delay);
+
+}  // namespace pawl::http
