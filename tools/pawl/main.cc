@@ -9,6 +9,7 @@
 #include "session.h"
 #include "signals.h"
 #include "status.h"
+#include "verify.h"
 
 namespace pawl::tool {
 namespace {
@@ -40,13 +41,23 @@ Examples:
   pawl status results --json
   pawl status results --watch)";
 
+constexpr const char* kVerifyExamples = R"(
+Examples:
+  pawl verify results
+  pawl verify results --json
+Prints nothing if all is sound. Objects themselves are git's to check: git -C results fsck
+
+Exit codes: 0 sound; 1 faults, one a line; 2 usage; 3 repository or journal unreadable.)";
+
 struct CommandLine {
   RunOptions run;
   StatusOptions status;
+  VerifyOptions verify;
   CLI::App app{kAbout, "pawl"};
   CLI::App* run_command = nullptr;
   CLI::App* resume_command = nullptr;
   CLI::App* status_command = nullptr;
+  CLI::App* verify_command = nullptr;
 
   explicit CommandLine(const RunOptions& defaults) : run(defaults) {
     app.set_version_flag("--version", std::string("pawl ") + PAWL_VERSION);
@@ -67,6 +78,11 @@ struct CommandLine {
     status_command->add_flag("--json", status.json, "one JSON object");
     status_command->add_flag("--watch", status.watch, "again every second, until the run ends");
     status_command->footer(kStatusExamples);
+    verify_command = app.add_subcommand("verify", "audit the branch and the journal; changes nothing");
+    verify_command->add_option("REPO", verify.repo, "repository of the results")->required();
+    verify_command->add_option("--branch", verify.branch, "branch to audit (default: that of the last run)");
+    verify_command->add_flag("--json", verify.json, "one JSON object");
+    verify_command->footer(kVerifyExamples);
   }
 };
 
@@ -106,5 +122,6 @@ int main(int argc, char** argv) {
   }
   if (line.run_command->parsed()) return run_session(line.run, Mode::run);
   if (line.resume_command->parsed()) return resume(argc, argv, line);
+  if (line.verify_command->parsed()) return verify(line.verify);
   return show_status(line.status);
 }

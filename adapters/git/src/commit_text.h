@@ -51,7 +51,7 @@ struct CommitText {
   ObjectId tree{};
   std::optional<ObjectId> parent;
   std::string_view subject;  // one line is made of it
-  std::string_view trailer;  // "Key: value"; empty: none
+  std::string_view trailer;  // "Key: value" lines; empty: none
 };
 
 /// Replaces `out` by the content of a commit object.

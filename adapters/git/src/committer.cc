@@ -61,7 +61,7 @@ CommitStage::CommitStage(Repository& repository, const CommitOptions& options, I
     : borrowed_repository_(repository),
       options_(options),
       identity_(std::move(identity)),
-      trailer_("Pawl-Run: " + run_name(options.run)),
+      trailers_("Pawl-Run: " + run_name(options.run) + (options.layout == Layout::raw ? "\nPawl-Layout: raw" : "")),
       tree_([this](const ObjectId& object_id) { return read_tree(odb_.get(), object_id); }, std::nullopt) {}
 
 CommitStage::~CommitStage() { stop(); }
@@ -179,6 +179,7 @@ void CommitStage::start_publication() {
   current_ = std::make_unique<Publication>(++generation_);
   current_->parent = head_;
   current_->tip = head_;
+  current_->commits_before = commits_;
   current_->begun = Clock::now();
   tree_.begin(generation_);
 }
@@ -240,16 +241,23 @@ std::string CommitStage::subject() const {
   return subject_of_many(written_.size(), streams.size());
 }
 
+/// What `pawl verify` needs to notice, from the branch alone, that a commit or a file of one is gone.
+std::string CommitStage::trailers() {
+  return trailers_ + "\nPawl-Commit: " + std::to_string(++commits_) +
+         "\nPawl-Results: " + std::to_string(written_.size());
+}
+
 void CommitStage::finish_commit() {
   current_->commit_ends.push_back(current_->tasks.size());
   paths_.clear();
   if (!tree_.changed()) return;
   const std::string line = subject();
+  const std::string trailers_text = trailers();
   CommitText text;
   text.tree = tree_.write(current_->pack);
   text.parent = head_;
   text.subject = line;
-  text.trailer = trailer_;
+  text.trailer = trailers_text;
   render_commit(commit_content_, text, identity_, local_moment(std::chrono::system_clock::now()));
   head_ = hash_object(ObjectType::commit, commit_content_);
   current_->pack.add(*head_, ObjectType::commit, commit_content_);
@@ -313,6 +321,7 @@ void CommitStage::rebuild() {
     building_.fetch_sub(current_->tasks.size(), std::memory_order_relaxed);  // relaxed: a gauge
     old.push_back(std::move(current_));
   }
+  if (!old.empty()) commits_ = old.front()->commits_before;
   start_publication();
   Result<void> built = broken_ ? std::unexpected(*broken_) : reload();
   if (publisher_->lost_races() > kMostLostRaces) {

@@ -59,6 +59,7 @@ class CommitStage final : public Stage {
   [[nodiscard]] Result<void> add(Task& task, Encoded& file);
   void finish_commit();
   [[nodiscard]] std::string subject() const;
+  [[nodiscard]] std::string trailers();
   void start_publication();
   [[nodiscard]] bool publication_is_due(Clock::time_point now) const;
   void publish();
@@ -73,7 +74,7 @@ class CommitStage final : public Stage {
   Repository& borrowed_repository_;
   const CommitOptions options_;
   const Identity identity_;
-  const std::string trailer_;
+  const std::string trailers_;  // of every commit
   StageSink* borrowed_sink_ = nullptr;
   std::unique_ptr<Publisher> publisher_;  // from attach() on
 
@@ -89,6 +90,7 @@ class CommitStage final : public Stage {
   OdbHandle odb_;
   Tree tree_;
   std::optional<ObjectId> head_;  // of the commits built; ahead of the branch
+  std::uint64_t commits_ = 0;     // built by this run and not taken back
   std::deque<Task*> pending_;     // collected, in no commit yet
   Clock::time_point oldest_{};    // arrival of pending_.front()
   Clock::time_point last_arrival_{};

@@ -46,6 +46,7 @@ struct Publication {
   std::vector<std::size_t> commit_ends;  // index into tasks, one past the last task of each commit
   std::vector<Change> changes;
   std::uint64_t commits = 0;
+  std::uint64_t commits_before = 0;  // of this run, on the branch before these
   std::chrono::steady_clock::time_point begun{};
 };
 

@@ -178,8 +178,10 @@ Result<std::unique_ptr<Repository>> Repository::open(const RepositoryOptions& op
   impl->branch = std::move(*branch);
 
   impl->private_folder = impl->git_dir / "pawl";
-  const Result<void> made = make_private_folder(impl->private_folder);
-  if (!made) return std::unexpected(made.error());
+  if (options.use == RepositoryOptions::Use::write) {
+    const Result<void> made = make_private_folder(impl->private_folder);
+    if (!made) return std::unexpected(made.error());
+  }
   return std::unique_ptr<Repository>(new Repository(std::move(impl)));
 }
 

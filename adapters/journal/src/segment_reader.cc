@@ -90,6 +90,28 @@ Result<bool> SegmentReader::was_durable(std::uint64_t place) {
   return false;
 }
 
+Result<std::optional<RecordHeader>> SegmentReader::header_at(std::uint64_t place) {
+  auto bytes = view(place, kRecordHeaderBytes);
+  if (!bytes) return std::unexpected(std::move(bytes.error()));
+  if (bytes->size() < kRecordHeaderBytes) return std::nullopt;
+  return decode_record_header(bytes->first<kRecordHeaderBytes>(), seed_);
+}
+
+Result<std::optional<std::uint64_t>> SegmentReader::next_whole(std::uint64_t place) {
+  for (std::uint64_t at = place + kRecordAlignment; at + kRecordHeaderBytes <= size_; at += kRecordAlignment) {
+    const auto header = header_at(at);
+    if (!header) return std::unexpected(header.error());
+    if (!*header) continue;
+    offset_ = at;
+    RecordView record;
+    const auto found = next(record);
+    offset_ = place;
+    if (!found) return std::unexpected(found.error());
+    if (*found == Found::record || *found == Found::seal) return at;
+  }
+  return std::nullopt;
+}
+
 Result<std::uint64_t> SegmentReader::bytes_behind(std::uint64_t place) {
   std::uint64_t end = place;
   for (std::uint64_t at = place; at < size_;) {

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "byte_buffer.h"
@@ -39,6 +40,11 @@ class SegmentReader {
   /// Looks behind a place where no whole record is for one that was written when that place had been durable. If there
   /// is one, the place is damaged; if there is none, its write was never finished. Errors: io.
   [[nodiscard]] Result<bool> was_durable(std::uint64_t place);
+
+  /// For reading on behind damage. The header of the record at `place`, if it is whole. Errors: io.
+  [[nodiscard]] Result<std::optional<RecordHeader>> header_at(std::uint64_t place);
+  /// The first place behind `place` where a whole record lies; seek() there. Errors: io.
+  [[nodiscard]] Result<std::optional<std::uint64_t>> next_whole(std::uint64_t place);
 
   /// Bytes from `place` to the last one that is not zero. Errors: io.
   [[nodiscard]] Result<std::uint64_t> bytes_behind(std::uint64_t place);

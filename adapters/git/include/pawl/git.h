@@ -31,13 +31,14 @@ struct RepositoryOptions {
   std::filesystem::path path;  // work tree or bare repository
   std::string branch;          // short or full name; empty: the checked-out one
   enum class Missing : std::uint8_t { create, fail } missing = Missing::create;
+  enum class Use : std::uint8_t { write, look } use = Use::write;  // look: nothing is made or changed
 };
 
 /// An open repository. Owns libgit2's handle. Movable between threads, used by one at a time unless said otherwise.
 class PAWL_API Repository {
  public:
   /// Opens, or makes (with a work tree, branch `main` unless git's init.defaultBranch says otherwise). Makes
-  /// `<git dir>/pawl` with mode 0700.
+  /// `<git dir>/pawl` with mode 0700, unless it is only looked at.
   /// Errors: repository (not one, owned by someone else, detached HEAD without a branch named), io.
   [[nodiscard]] static Result<std::unique_ptr<Repository>> open(const RepositoryOptions& options);
   ~Repository();
