@@ -18,6 +18,7 @@
 //   PAWL_SHIM_FIRED  a file that gets a line `RULE OP PATH` for each time that a rule acts (RULE: its number from 0)
 //   PAWL_SHIM_TRACE  a file that gets a line `OP PATH` for each call looked at
 //   PAWL_SHIM_STATE  a folder for the log of what is not synced; on the file system of PAWL_SHIM_ROOT, outside of it
+//   PAWL_SHIM_BOOT   when the machine was started, in nanoseconds since 1970, as the program shall believe it
 //
 // A sync that fails by a rule loses what it should have synced, as Linux does it: a later sync that succeeds does not
 // bring it back.
@@ -32,6 +33,7 @@ inline constexpr const char* kRulesName = "PAWL_SHIM_RULES";
 inline constexpr const char* kFiredName = "PAWL_SHIM_FIRED";
 inline constexpr const char* kTraceName = "PAWL_SHIM_TRACE";
 inline constexpr const char* kStateName = "PAWL_SHIM_STATE";
+inline constexpr const char* kBootName = "PAWL_SHIM_BOOT";
 
 /// What a record of the log says. After the header come `path_bytes`, `other_bytes` and `data_bytes` bytes.
 enum class LogKind : std::uint32_t {

@@ -7,11 +7,14 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdarg>
+#include <cstdint>
+#include <cstdlib>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -333,6 +336,15 @@ int flags_of_mode(const char* mode) {
   return access == O_RDWR ? O_RDWR : O_RDONLY;
 }
 
+/// When the machine was started, if that was said; nanoseconds since 1970.
+std::int64_t boot_moment() {
+  static const std::int64_t moment = [] {
+    const char* text = std::getenv(kBootName);
+    return text != nullptr ? std::strtoll(text, nullptr, 10) : 0;
+  }();
+  return moment;
+}
+
 mode_t mode_of(int flags, va_list& rest) {
   return (flags & (O_CREAT | O_TMPFILE)) != 0 ? static_cast<mode_t>(va_arg(rest, unsigned)) : 0;
 }
@@ -530,6 +542,18 @@ PAWL_SHIM int mkdir(const char* name, mode_t mode) noexcept {
 PAWL_SHIM int mkdirat(int folder, const char* name, mode_t mode) noexcept {
   PAWL_REAL(mkdirat);
   return folder_made(path_at(folder, name), [&] { return real(folder, name, mode); });
+}
+
+// ---- time -------
+
+PAWL_SHIM int clock_gettime(clockid_t clock, timespec* time) noexcept {
+  PAWL_REAL(clock_gettime);
+  const std::int64_t boot = clock == CLOCK_BOOTTIME ? boot_moment() : 0;
+  if (boot == 0) return real(clock, time);
+  const int result = real(CLOCK_REALTIME, time);
+  const std::int64_t running = std::int64_t{time->tv_sec} * 1'000'000'000 + time->tv_nsec - boot;
+  *time = {running / 1'000'000'000, running % 1'000'000'000};
+  return result;
 }
 
 // ---- size ------------------------------------------------------------------------------------------------------
