@@ -1,8 +1,13 @@
 // The settings file: `name=value` lines, a name once for each value; control characters and '%' percent-encoded.
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <cerrno>
 #include <charconv>
+#include <cstdio>
 #include <cstring>
 #include <fstream>
+#include <sstream>
 
 #include "options.h"
 
@@ -90,18 +95,48 @@ void each_setting(Options& options, Visit&& visit) {
   visit("last-run", options.last_run);
 }
 
+bool sync_and_close(int fd) {
+  const bool synced = ::fsync(fd) == 0;
+  const int why = errno;
+  ::close(fd);
+  errno = why;
+  return synced;
+}
+
+/// `file` has the old content or the new one, whenever the power goes; false: errno says why.
+bool replace_durably(const std::string& file, std::string_view content) {
+  const std::string fresh = file + ".tmp";
+  const int fd = ::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  if (fd < 0) return false;
+  while (!content.empty()) {
+    const ssize_t wrote = ::write(fd, content.data(), content.size());
+    if (wrote < 0 && errno == EINTR) continue;
+    if (wrote < 0) {
+      const int why = errno;
+      ::close(fd);
+      errno = why;
+      return false;
+    }
+    content.remove_prefix(static_cast<std::size_t>(wrote));
+  }
+  if (!sync_and_close(fd) || std::rename(fresh.c_str(), file.c_str()) != 0) return false;
+  const std::size_t slash = file.rfind('/');
+  const std::string folder = slash == std::string::npos ? "." : file.substr(0, slash + 1);
+  const int above = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  return above >= 0 && sync_and_close(above);
+}
+
 }  // namespace
 
 Result<void> write_settings(const RunOptions& options, const std::string& file) {
-  std::ofstream out(file + ".tmp", std::ios::trunc);
+  std::ostringstream out;
   out << kFirstLine << '\n';
   RunOptions kept = options;
   if (kept.proxy.find('@') != std::string::npos) kept.proxy.clear();  // it holds a password
   each_setting(kept,
                [&](const char* name, const auto& value) { out << name << '=' << encode(text_of(value)) << '\n'; });
   for (const auto& header : options.headers) out << "header=" << encode(header) << '\n';
-  out.close();
-  if (!out || std::rename((file + ".tmp").c_str(), file.c_str()) != 0)
+  if (!replace_durably(file, out.str()))
     return failure(ErrorCode::io, "cannot write " + file + ": " + std::strerror(errno), errno);
   return {};
 }

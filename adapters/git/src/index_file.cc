@@ -319,6 +319,7 @@ class Replacement {
       return std::unexpected(io_error("set the mode of", path));
     }
     if (const Result<void> filled = fill(*plan, file.fd()); !filled) return std::unexpected(filled.error());
+    if (::fdatasync(file.fd()) != 0) return std::unexpected(io_error("sync", path));
     return State::written;
   }
 

@@ -33,8 +33,9 @@ enum class IndexOutcome : std::uint8_t {
 
 /// Sorts `changes` and brings those the index takes (see IndexChanges::taken) into it; a path that a person has staged
 /// a folder for, or a folder of which is a staged file, or that is in conflict, is left alone. The lock is held only
-/// to put the new file in place, or all along if the index changed in between. Not synced: an index can be made again.
-/// One thread at a time; blocks on the disk. Errors: repository (index.lock is there), io (naming the file).
+/// to put the new file in place, or all along if the index changed in between. The new file is synced before it gets
+/// its name, because git refuses to work with half an index; the name is not: the old index does as well. One thread at
+/// a time; blocks on the disk. Errors: repository (index.lock is there), io (naming the file).
 [[nodiscard]] Result<IndexOutcome> update_index(const IndexPlaces& places, IndexChanges& changes);
 
 }  // namespace pawl::git

@@ -1,12 +1,17 @@
 #include "lock_note.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
+#include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdint>
 #include <fstream>
+#include <iterator>
 #include <sstream>
 #include <string>
 #include <utility>
@@ -65,7 +70,28 @@ bool was_being_taken(const fs::path& note, const std::string& lock) {
   return after >= -kClockStep && after <= kRightAfter;
 }
 
+/// Whether other machines may be at the same files.
+bool may_be_shared(const fs::path& path) {
+  constexpr std::int64_t kShared[] = {NFS_SUPER_MAGIC,       SMB_SUPER_MAGIC,       0xFF534D42 /* CIFS */,
+                                      0xFE534D42 /* SMB2 */, 0x65735546 /* FUSE */, V9FS_MAGIC,
+                                      CODA_SUPER_MAGIC,      AFS_SUPER_MAGIC,       0x00C36400 /* Ceph */};
+  struct statfs system{};
+  if (::statfs(path.c_str(), &system) != 0) return true;
+  const auto type = static_cast<std::int64_t>(static_cast<std::uint32_t>(system.f_type));
+  return std::ranges::find(kShared, type) != std::end(kShared);
+}
+
 }  // namespace
+
+void remove_lock_of_an_earlier_start(const fs::path& lock) {
+  struct stat taken{};
+  if (::lstat(lock.c_str(), &taken) != 0 || !S_ISREG(taken.st_mode) || taken.st_uid != ::geteuid()) return;
+  timespec now{};
+  timespec running{};
+  if (::clock_gettime(CLOCK_REALTIME, &now) != 0 || ::clock_gettime(CLOCK_BOOTTIME, &running) != 0) return;
+  if (nanoseconds_of(taken.st_mtim) >= nanoseconds_of(now) - nanoseconds_of(running)) return;
+  if (!may_be_shared(lock)) ::unlink(lock.c_str());
+}
 
 LockNote::LockNote(fs::path note, fs::path lock)
     : note_(std::move(note)),

@@ -29,6 +29,10 @@ class LockNote {
   int fd_;  // open from before the lock is taken: the time until it is noted counts
 };
 
+/// Removes a lock file of this user that is older than the machine's last start, if its file system is a local one:
+/// whoever took it went with the power, and no note tells, because notes are not made durable.
+void remove_lock_of_an_earlier_start(const std::filesystem::path& lock);
+
 /// Removes the lock that a killed process noted at `note` if it is still there and the same, then the note.
 void remove_noted_lock(const std::filesystem::path& note);
 

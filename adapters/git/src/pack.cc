@@ -25,6 +25,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// git's prune removes what begins with tmp_ when it is old, so what nobody comes back for goes, too.
+constexpr char kTemporaryPack[] = "tmp_pack_pawl_";
+constexpr char kTemporaryIndex[] = "tmp_idx_pawl_";
 constexpr std::size_t kHeaderBytes = 12;        // "PACK", version, number of objects
 constexpr std::size_t kBorrowFrom = 64 * 1024;  // copying less costs less than one more piece to write
 constexpr std::size_t kFirstSlots = 1024;
@@ -80,9 +83,9 @@ Error io_error(const char* what, const fs::path& path) {
 }
 
 /// Writes `pieces` durably into a fresh file in `folder`; `path` is its name as soon as it exists.
-Result<void> write_temporary(const fs::path& folder, const char* prefix, std::span<const std::string_view> pieces,
-                             fs::path& path) {
-  std::string pattern = (folder / (std::string(prefix) + "XXXXXX")).string();
+Result<void> write_temporary(const fs::path& folder, const std::string& prefix,
+                             std::span<const std::string_view> pieces, fs::path& path) {
+  std::string pattern = (folder / (prefix + "XXXXXX")).string();
   const OpenFile file(::mkostemp(pattern.data(), O_CLOEXEC));
   if (file.fd() < 0) return std::unexpected(io_error("make", pattern));
   path = pattern;
@@ -241,7 +244,7 @@ std::string Pack::index_of(const ObjectId& trailer) {
   return index;
 }
 
-Result<PackFiles> PackFiles::write(Pack& pack, const fs::path& folder) {
+Result<PackFiles> PackFiles::write(Pack& pack, const fs::path& folder, const std::string& owner) {
   if (::mkdir(folder.c_str(), 0777) != 0 && errno != EEXIST) return std::unexpected(io_error("make", folder));
   std::string count;
   append_big_endian(count, pack.entries_.size(), 4);
@@ -253,14 +256,27 @@ Result<PackFiles> PackFiles::write(Pack& pack, const fs::path& folder) {
 
   PackFiles files(folder);
   files.name_ = "pack-" + to_hex(trailer);
-  const Result<void> pack_written = write_temporary(folder, "tmp_pack_", pieces, files.temporary_pack_);
+  const Result<void> pack_written =
+      write_temporary(folder, std::string(kTemporaryPack) + owner + "_", pieces, files.temporary_pack_);
   if (!pack_written) return std::unexpected(pack_written.error());
   const std::string index = pack.index_of(trailer);
   const std::string_view whole = index;
-  const Result<void> index_written = write_temporary(folder, "tmp_idx_", {&whole, 1}, files.temporary_index_);
+  const Result<void> index_written =
+      write_temporary(folder, std::string(kTemporaryIndex) + owner + "_", {&whole, 1}, files.temporary_index_);
   if (!index_written) return std::unexpected(index_written.error());
   files.bytes_ = pack.size_ + trailer.size() + index.size();
   return files;
+}
+
+void PackFiles::remove_left(const fs::path& folder, const std::string& owner) noexcept {
+  std::error_code ignored;  // they only take room
+  for (fs::directory_iterator at(folder, ignored), end; !ignored && at != end; at.increment(ignored)) {
+    const std::string name = at->path().filename().string();
+    if (!name.starts_with(std::string(kTemporaryPack) + owner + "_") &&
+        !name.starts_with(std::string(kTemporaryIndex) + owner + "_"))
+      continue;
+    ::unlink(at->path().c_str());
+  }
 }
 
 PackFiles::PackFiles(PackFiles&& other) noexcept

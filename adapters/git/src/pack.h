@@ -74,8 +74,13 @@ class Pack {
 class PackFiles {
  public:
   /// Finishes `pack` (it takes no more objects) and writes it and its index into `folder` (objects/pack, made if
-  /// missing), durably, under temporary names. Errors: io (naming the file).
-  [[nodiscard]] static Result<PackFiles> write(Pack& pack, const std::filesystem::path& folder);
+  /// missing), durably, under temporary names that begin as git's own do and then name `owner`. Errors: io (naming the
+  /// file).
+  [[nodiscard]] static Result<PackFiles> write(Pack& pack, const std::filesystem::path& folder,
+                                               const std::string& owner = {});
+
+  /// Removes the temporary files that a killed process of this `owner` left. REQUIRES: none of it is alive.
+  static void remove_left(const std::filesystem::path& folder, const std::string& owner) noexcept;
 
   PackFiles(PackFiles&& other) noexcept;
   PackFiles& operator=(PackFiles&&) = delete;

@@ -8,7 +8,9 @@
 
 #include <pawl/thread.h>
 
+#include "key_hash.h"
 #include "lock_note.h"
+#include "new_repository.h"
 #include "object_id.h"
 
 namespace pawl::git {
@@ -23,13 +25,10 @@ constexpr std::chrono::milliseconds kHurriedLockPatience{300};
 constexpr std::chrono::milliseconds kLockPause{20};
 constexpr char kBranchLockNote[] = "branch-lock";  // in the private folder
 
-/// Makes a new branch's own folders durable: git's library syncs only the innermost.
-Result<void> sync_reference_folders(const fs::path& common_dir, const std::string& branch) {
-  for (fs::path folder = (common_dir / branch).parent_path(); folder != common_dir; folder = folder.parent_path()) {
-    const Result<void> synced = sync_folder(folder);
-    if (!synced) return synced;
-  }
-  return {};
+/// Tells the temporary packs of this repository's runs from those of other work trees of the same objects.
+std::string owner_of_packs(const Repository::Impl& repository) {
+  constexpr HashSeed kAnySeed{};
+  return std::to_string(sip_hash(kAnySeed, repository.private_folder.string()));
 }
 
 }  // namespace
@@ -100,6 +99,9 @@ Result<void> Publisher::open() {
   handle_ = std::move(*opened);
   remove_noted_lock(options_.repository.private_folder / kBranchLockNote);
   remove_noted_lock(WorkTree::lock_note(options_.repository.git_dir));
+  remove_lock_of_an_earlier_start(options_.repository.common_dir / (options_.repository.branch + ".lock"));
+  remove_lock_of_an_earlier_start(options_.repository.git_dir / "index.lock");
+  PackFiles::remove_left(options_.repository.common_dir / "objects" / "pack", owner_of_packs(options_.repository));
   if (options_.repository.work_tree.empty() || options_.work_tree == CommitOptions::WorkTree::leave) return {};
   const Result<std::optional<ObjectId>> tip = branch_tip(handle_.get(), options_.repository.branch);
   if (!tip) return std::unexpected(tip.error());
@@ -202,7 +204,8 @@ Result<Publisher::Fate> Publisher::publish(Publication& publication) {
 
   // The slow part, under temporary names that nobody looks at; then, the branch locked, the quick part: so no
   // object of ours is ever seen that no branch leads to, however often somebody else gets there first.
-  Result<PackFiles> files = PackFiles::write(publication.pack, options_.repository.common_dir / "objects" / "pack");
+  Result<PackFiles> files = PackFiles::write(publication.pack, options_.repository.common_dir / "objects" / "pack",
+                                             owner_of_packs(options_.repository));
   if (!files) return std::unexpected(std::move(files.error()));
   const fs::path lock_path = options_.repository.common_dir / (branch + ".lock");
   LockNote note(options_.repository.private_folder / kBranchLockNote, lock_path);  // outlives the transaction

@@ -9,6 +9,9 @@
 #include <system_error>
 #include <utility>
 
+#include "new_repository.h"
+#include "pack.h"
+
 namespace pawl::git {
 namespace {
 
@@ -57,18 +60,6 @@ std::string first_branch(const RepositoryOptions& options) {
   }
   git_buf_dispose(&value);
   return name;
-}
-
-Result<RepositoryHandle> create(const fs::path& path, const RepositoryOptions& options) {
-  git_repository_init_options init{};
-  git_repository_init_options_init(&init, GIT_REPOSITORY_INIT_OPTIONS_VERSION);  // fails for a wrong version only
-  init.flags = GIT_REPOSITORY_INIT_MKDIR | GIT_REPOSITORY_INIT_MKPATH;
-  const std::string branch = first_branch(options);
-  init.initial_head = branch.c_str();
-  git_repository* raw = nullptr;
-  const int code = git_repository_init_ext(&raw, path.c_str(), &init);
-  if (code != 0) return std::unexpected(git_error("cannot make a repository at " + path.string()));
-  return RepositoryHandle(raw);
 }
 
 Result<std::string> checked_out_branch(git_repository* repository, const fs::path& path) {
@@ -126,7 +117,7 @@ Result<void> make_private_folder(const fs::path& folder) {
   const int why = errno;
   ::close(fd);
   if (code != 0) return failure(ErrorCode::io, "cannot make " + folder.string() + " private", why);
-  return {};
+  return sync_folder(folder.parent_path());  // what goes into it must not be lost with its name
 }
 
 /// libgit2 ends folder names with a slash; we do not.
@@ -150,7 +141,12 @@ Result<RepositoryHandle> open_or_create(const fs::path& path, const RepositoryOp
     return failure(ErrorCode::repository, "no git repository at " + path.string());
   }
   created = true;
-  return create(path, options);
+  if (const Result<void> made = make_repository(path, first_branch(options)); !made) {
+    return std::unexpected(made.error());
+  }
+  const int opened = git_repository_open_ext(&raw, path.c_str(), GIT_REPOSITORY_OPEN_NO_SEARCH, nullptr);
+  if (opened != 0) return std::unexpected(cannot_open(path, opened));
+  return RepositoryHandle(raw);
 }
 
 }  // namespace
@@ -181,6 +177,9 @@ Result<std::unique_ptr<Repository>> Repository::open(const RepositoryOptions& op
   if (options.use == RepositoryOptions::Use::write) {
     const Result<void> made = make_private_folder(impl->private_folder);
     if (!made) return std::unexpected(made.error());
+    if (const Result<void> synced = sync_branch(impl->common_dir, impl->branch); !synced) {
+      return std::unexpected(synced.error());
+    }
   }
   return std::unique_ptr<Repository>(new Repository(std::move(impl)));
 }

@@ -22,9 +22,10 @@ namespace fs = std::filesystem;
 
 constexpr int kIndexShare = 20;              // at most 1/20 of the time goes into writing the index
 constexpr std::size_t kMostPending = 65536;  // changes, about 130 bytes each, before the index must take them
-constexpr std::size_t kMostFailed = 65536;   // paths remembered
-constexpr std::size_t kMostFolders = 256;    // open at once; a descriptor each
-constexpr char kTemporary[] = ".pawl-tmp";   // one at a time: this thread writes alone
+constexpr std::chrono::seconds kMarkEvery{30};
+constexpr std::size_t kMostFailed = 65536;  // paths remembered
+constexpr std::size_t kMostFolders = 256;   // open at once; a descriptor each
+constexpr char kTemporary[] = ".pawl-tmp";  // one at a time: this thread writes alone
 
 /// All of an open file; none if it cannot be read.
 std::optional<std::string> read_all(int fd, std::size_t size) {
@@ -53,6 +54,15 @@ std::expected<struct stat, int> fill(int fd, std::string_view content, const fs:
 bool is_in_the_way(int error) {
   return error == EEXIST || error == ELOOP || error == ENOTDIR || error == EISDIR || error == ENXIO ||
          error == ENAMETOOLONG;
+}
+
+/// Whether `present` is `content` with its end or parts in the middle missing, as zeros.
+bool is_remains_of(std::string_view content, std::string_view present) {
+  if (present.size() > content.size()) return false;
+  for (std::size_t i = 0; i < present.size(); ++i) {
+    if (present[i] != content[i] && present[i] != '\0') return false;
+  }
+  return true;
 }
 
 /// The commit a file names; none if there is no such file, or no such name in it.
@@ -135,8 +145,8 @@ void WorkTree::close_folders() noexcept {
 
 /// Whether a file's content is the branch's, so that nothing of a person's is lost with it.
 bool WorkTree::may_replace(const std::string& present, const FileChange& change) const {
-  // A run that was killed while it wrote the file leaves a part of it, often nothing.
-  if (catching_up_ && change.content.starts_with(present)) return true;
+  // A run that was killed while it wrote the file leaves a part of it, often nothing; the loss of power leaves holes.
+  if (catching_up_ && is_remains_of(change.content, present)) return true;
   if (!change.previous) return false;
   const Result<ObjectId> blob = hash_blob(present);
   return blob && *blob == *change.previous;
@@ -196,6 +206,7 @@ WorkTree::Placed WorkTree::place(const FileChange& change) {
 }
 
 void WorkTree::apply(FileChange change) {
+  touched_ = true;
   const auto earlier = failed_.find(change.path);
   if (earlier != failed_.end()) change.previous = earlier->second;
   const Placed file = place(change);
@@ -232,18 +243,16 @@ Result<void> WorkTree::write_index(Write when) {
   const auto start = std::chrono::steady_clock::now();
   if (when == Write::when_due && !due(start)) return {};
   if (!pending_.empty() && !checked_out()) pending_.clear();
-  if (pending_.empty()) {
-    mark(std::nullopt);
-    return {};
-  }
+  if (pending_.empty()) return mark(std::nullopt);
   Result<void> brought = bring_index_up();
   last_write_ = std::chrono::steady_clock::now();
   last_cost_ = last_write_ - start;
   last_failed_ = !brought;
   if (!brought) return brought;
   pending_.clear();
-  mark(when == Write::now ? std::nullopt : tip_);
-  return {};
+  if (when == Write::now) return mark(std::nullopt);
+  // Syncing the files may take long, so not every time; the older the marker, the more is done again after a crash.
+  return last_write_ - last_mark_ < kMarkEvery ? Result<void>{} : mark(tip_);
 }
 
 Result<void> WorkTree::bring_index_up() {
@@ -277,20 +286,43 @@ Result<void> WorkTree::bring_index_up_with_library() {
   return {};
 }
 
-/// Writes the marker, removes it for none. Failing costs only the catching up after a crash.
-void WorkTree::mark(const std::optional<ObjectId>& commit) const {
-  if (counts_.failed != 0) return;  // the next run begins where this one was complete
+/// What files and index hold reaches the disk.
+Result<void> WorkTree::settle_files() const {
+  for (const fs::path& folder : {root_, index_places_.index.parent_path()}) {
+    const OpenFile file(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (file.fd() < 0 || ::syncfs(file.fd()) != 0) {
+      return failure(ErrorCode::io, "cannot sync " + folder.string() + ": " + std::strerror(errno), errno);
+    }
+  }
+  return {};
+}
+
+/// Writes the marker durably, removes it for none; before either, what it says of the files becomes durable. Failing
+/// costs only the catching up after a crash.
+Result<void> WorkTree::mark(const std::optional<ObjectId>& commit) {
+  last_mark_ = std::chrono::steady_clock::now();
+  if (counts_.failed != 0) return {};  // the next run begins where this one was complete
+  if (touched_) {
+    if (Result<void> settled = settle_files(); !settled) return settled;
+  }
+  touched_ = false;
   if (!commit) {
     ::unlink(marker_path_.c_str());
-    return;
+    return {};
   }
   const fs::path fresh = marker_path_.string() + ".new";
   {
-    std::ofstream file(fresh, std::ios::trunc);
-    file << to_hex(*commit) << '\n';
-    if (!file.flush()) return;
+    const OpenFile file(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+    const std::string text = to_hex(*commit) + '\n';
+    const std::string_view whole = text;
+    if (file.fd() < 0) return failure(ErrorCode::io, "cannot make " + fresh.string(), errno);
+    if (Result<void> written = write_all(file.fd(), {&whole, 1}, fresh); !written) return written;
+    if (::fdatasync(file.fd()) != 0) return failure(ErrorCode::io, "cannot sync " + fresh.string(), errno);
   }
-  ::rename(fresh.c_str(), marker_path_.c_str());
+  if (::rename(fresh.c_str(), marker_path_.c_str()) != 0) {
+    return failure(ErrorCode::io, "cannot rename to " + marker_path_.string(), errno);
+  }
+  return sync_folder(marker_path_.parent_path());
 }
 
 void WorkTree::begin(const std::optional<ObjectId>& tip) {
@@ -304,7 +336,7 @@ void WorkTree::begin(const std::optional<ObjectId>& tip) {
     tip_ = tip;
   }
   // While changes wait for the index, the marker stays behind with it.
-  if (pending_.empty()) mark(tip.value_or(kUnborn));
+  if (pending_.empty()) static_cast<void>(mark(tip.value_or(kUnborn)));
 }
 
 /// Applies what the branch gained between two commits. Files that vanished are a person's business.

@@ -5,9 +5,10 @@
 // content the branch had before. Symbolic links in a path are not followed. Used by the publisher thread alone.
 //
 // The index is read and written as a whole, so it is written now and then and at the end. A marker in the
-// private folder names the commit that files and index were brought to; it is there as long as they may lag, so that
-// the next run catches up after a crash. A file that the machine refuses to write (a full disk, say) holds the marker
-// back for the rest of the run.
+// private folder names the commit that files and index were brought to and that the disk has them of; it is there as
+// long as they may lag, so that the next run catches up after a crash. It moves now and then, and goes at the end,
+// after the file system with the files was synced. A file that the machine refuses to write (a full disk, say) holds
+// the marker back for the rest of the run.
 #pragma once
 
 #include <git2.h>
@@ -87,7 +88,8 @@ class WorkTree {
   [[nodiscard]] Placed replace(int folder, const std::string& name, const FileChange& change);
   void apply(FileChange change);
   void catch_up(const std::optional<ObjectId>& from, const ObjectId& tip);
-  void mark(const std::optional<ObjectId>& commit) const;
+  [[nodiscard]] Result<void> mark(const std::optional<ObjectId>& commit);
+  [[nodiscard]] Result<void> settle_files() const;
   [[nodiscard]] bool due(std::chrono::steady_clock::time_point now) const noexcept;
   [[nodiscard]] Result<void> bring_index_up();
   [[nodiscard]] Result<void> bring_index_up_with_library();
@@ -102,8 +104,10 @@ class WorkTree {
   std::optional<ObjectId> tip_;  // that pending_ leads to
   std::chrono::steady_clock::time_point last_write_{};
   std::chrono::steady_clock::duration last_cost_{};
+  std::chrono::steady_clock::time_point last_mark_{};
   bool last_failed_ = false;
   bool catching_up_ = false;
+  bool touched_ = false;  // files, since the last mark()
   // What a later change of a failed path finds on the disk, so that it is not taken for a person's.
   std::map<std::string, std::optional<ObjectId>, std::less<>> failed_;
   Counts counts_;
