@@ -183,6 +183,11 @@ Result<RepositoryHandle> open_or_create(const fs::path& path, const RepositoryOp
   const int code = git_repository_open_ext(&raw, path.c_str(), GIT_REPOSITORY_OPEN_NO_SEARCH, nullptr);
   if (code == 0) return RepositoryHandle(raw);
   if (code != GIT_ENOTFOUND) return std::unexpected(cannot_open(path, code));
+  // libgit2 1.5 says the same of a repository of somebody else if git's configuration lists no safe directory.
+  const ::git_error* last = git_error_last();
+  if (last != nullptr && last->message != nullptr && std::strstr(last->message, "safe.directory") != nullptr) {
+    return std::unexpected(cannot_open(path, GIT_EOWNER));
+  }
   if (options.missing == RepositoryOptions::Missing::fail) {
     return failure(ErrorCode::repository, "no git repository at " + path.string());
   }
