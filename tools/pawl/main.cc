@@ -3,6 +3,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <new>
+#include <system_error>
 
 #include "exit_code.h"
 #include "options.h"
@@ -104,13 +106,28 @@ int resume(int argc, char** argv, const CommandLine& first) {
   return run_session(again.run, Mode::resume);
 }
 
+/// The last words, said without asking for memory.
+const char* why_it_ends() noexcept {
+  try {
+    if (std::current_exception()) std::rethrow_exception(std::current_exception());
+  } catch (const std::bad_alloc&) {
+    return "pawl: out of memory; accepted tasks are in the journal, `pawl resume` continues\n";
+  } catch (const std::system_error& error) {
+    if (error.code() == std::errc::resource_unavailable_try_again)
+      return "pawl: the system gives no more threads; accepted tasks are in the journal, `pawl resume` continues\n";
+  } catch (const std::exception&) {
+    // as below
+  }
+  return "pawl: bug: an exception that nobody expected; accepted tasks are in the journal\n";
+}
+
 }  // namespace
 }  // namespace pawl::tool
 
 int main(int argc, char** argv) {
   using namespace pawl::tool;
   std::set_terminate([] {
-    std::fputs("pawl: bug: an exception that nobody expected; accepted tasks are in the journal\n", stderr);
+    std::fputs(why_it_ends(), stderr);
     std::_Exit(kBug);
   });
   block_signals();

@@ -134,6 +134,9 @@ static void add_repository_options(CLI::App& command, RunOptions& options) {
   command.add_option("--commit-every", options.commit_every, "longest wait of a result for its commit (default 1s)")
       ->type_name("TIME")
       ->group("Repository");
+  command.add_option("--lock-wait", options.lock_wait, "longest wait for a lock of another git process (default 5s)")
+      ->type_name("TIME")
+      ->group("Repository");
   command.add_flag("--no-worktree", options.no_worktree, "leave the work tree alone, move only the branch")
       ->group("Repository");
 }

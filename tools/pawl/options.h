@@ -54,6 +54,7 @@ struct RunOptions {
   std::string branch;
   std::uint32_t commit_tasks = 256;
   Duration commit_every{std::chrono::seconds{1}};
+  Duration lock_wait{std::chrono::seconds{5}};
   bool no_worktree = false;
   // The run
   std::uint32_t tasks_in_flight = 8192;

@@ -107,7 +107,8 @@ class Session {
   bool controllable_ = true;  // the engine is there to be steered; guarded by control_mutex_
   std::atomic<observe::Phase> phase_{observe::Phase::running};  // written under control_mutex_
   std::mutex fault_mutex_;
-  std::optional<Error> fault_;  // the first error of journal, disk or repository
+  std::optional<Error> fault_;     // the first error of journal, disk or repository
+  bool work_tree_behind_ = false;  // set while the engine goes, read afterwards
   std::mutex ended_mutex_;
   std::condition_variable ended_changed_;
   bool ended_ = false;
@@ -165,7 +166,10 @@ Result<void> Session::keep_settings() const {
 Result<void> Session::open_engine() {
   auto commit = commit_options(options_, run_);
   commit.on_work_tree_report = [this](const git::WorkTreeReport& report) {
-    if (!report.problem.empty()) complain(report.problem + "; the next run catches up");
+    if (!report.problem.empty()) {
+      complain("the branch has the results, the work tree does not: " + report.problem + "; the next run catches up");
+      work_tree_behind_ = true;
+    }
     if (report.files_left != 0)
       complain(
           fmt::format("{} files of the work tree were left as they are, because they hold changes of your own (the "
@@ -424,7 +428,7 @@ int Session::finish() {
   if (last.status.failed != 0 || last.bad_lines != 0) code = kSomeFailed;
   if (last.status.unfinished != 0 || !complete) code = kUnfinished;
   if (feed_error) code = exit_code_of(*feed_error);
-  if (fault_) code = kStorage;
+  if (fault_ || work_tree_behind_) code = kStorage;
   if (feed_error) complain(feed_error->context);
   if (!options_.quiet && options_.progress != "json") {
     observe::SummaryOptions summary;

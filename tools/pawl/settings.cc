@@ -86,6 +86,7 @@ void each_setting(Options& options, Visit&& visit) {
   visit("branch", options.branch);
   visit("commit-tasks", options.commit_tasks);
   visit("commit-every", options.commit_every);
+  visit("lock-wait", options.lock_wait);
   visit("no-worktree", options.no_worktree);
   visit("tasks-in-flight", options.tasks_in_flight);
   visit("bytes-in-flight", options.bytes_in_flight);

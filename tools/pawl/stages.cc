@@ -106,6 +106,7 @@ git::CommitOptions commit_options(const RunOptions& options, std::uint64_t run) 
   commit.path_template = options.path;
   commit.commit_tasks = options.commit_tasks;
   commit.commit_every = options.commit_every.value;
+  commit.lock_wait = options.lock_wait.value;
   commit.run = run;
   if (options.no_worktree) commit.work_tree = git::CommitOptions::WorkTree::leave;
   return commit;

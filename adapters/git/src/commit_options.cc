@@ -11,6 +11,9 @@ Result<void> CommitOptions::validate() const {
   if (publish_every.count() < 0 || publish_every > kLongest) {
     return failure(ErrorCode::usage, "the longest wait for the branch to move must be from 0 to 24 hours");
   }
+  if (lock_wait.count() < 0 || lock_wait > kLongest) {
+    return failure(ErrorCode::usage, "the longest wait for a lock must be from 0 to 24 hours (--lock-wait)");
+  }
   if (layout == Layout::raw && path_template.empty()) {
     return failure(ErrorCode::usage, "the raw layout needs a path (--path), for example '{host}{path}'");
   }

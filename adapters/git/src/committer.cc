@@ -68,8 +68,8 @@ CommitStage::~CommitStage() { stop(); }
 
 void CommitStage::attach(StageSink& sink) {
   borrowed_sink_ = &sink;
-  publisher_ = std::make_unique<Publisher>(
-      Publisher::Options{borrowed_repository_.impl(), identity_, options_.work_tree, sink, [this] { inbox_.ring(); }});
+  publisher_ = std::make_unique<Publisher>(Publisher::Options{
+      borrowed_repository_.impl(), identity_, options_.work_tree, options_.lock_wait, sink, [this] { inbox_.ring(); }});
   thread_ = std::thread([this] {
     name_this_thread("pawl-commit");
     put_this_thread_behind();

@@ -17,7 +17,6 @@
 #include <vector>
 
 #include "index_reader.h"
-#include "lock_note.h"
 #include "open_file.h"
 #include "pack.h"
 
@@ -32,7 +31,8 @@ constexpr std::uint32_t kModeTypeBits = 0170000;
 constexpr std::uint32_t kModeSubmodule = 0160000;
 
 Error io_error(const char* what, const fs::path& path) {
-  return {ErrorCode::io, std::string("cannot ") + what + " " + path.string(), errno};
+  const int why = errno;
+  return {ErrorCode::io, std::string("cannot ") + what + " " + path.string() + ": " + std::strerror(why), why};
 }
 
 /// Tells whether a file was put in the place of another. All zero: there is none.
@@ -375,48 +375,10 @@ class Replacement {
   bool there_ = false;  // the temporary file
 };
 
-/// index.lock, as git takes it: whoever makes the file has it.
-class Lock {
- public:
-  explicit Lock(const IndexPlaces& places) : path_(places.index.string() + ".lock"), note_(places.lock_note, path_) {}
-  ~Lock() {
-    if (held_) ::unlink(path_.c_str());
-  }
-  Lock(const Lock&) = delete;
-  Lock& operator=(const Lock&) = delete;
-
-  [[nodiscard]] const fs::path& path() const noexcept { return path_; }
-  [[nodiscard]] Result<void> is_free() const {
-    return ::access(path_.c_str(), F_OK) == 0 ? in_the_way() : Result<void>{};
-  }
-  [[nodiscard]] Result<void> take() {
-    if (held_) return {};
-    const OpenFile file(::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
-    if (file.fd() < 0) return errno == EEXIST ? in_the_way() : std::unexpected(io_error("make", path_));
-    held_ = true;
-    note_.covers(path_);
-    return {};
-  }
-  /// `file` is about to be renamed to path().
-  void becomes(const fs::path& file) { note_.covers(file); }
-  /// It has become the index.
-  void gone() noexcept { held_ = false; }
-
- private:
-  [[nodiscard]] Result<void> in_the_way() const {
-    return failure(ErrorCode::repository, path_.string() + " is in the way: another git process changes the index");
-  }
-
-  fs::path path_;
-  LockNote note_;
-  bool held_ = false;
-};
-
 }  // namespace
 
-Result<IndexOutcome> update_index(const IndexPlaces& places, IndexChanges& changes) {
+Result<IndexOutcome> update_index(const IndexPlaces& places, IndexChanges& changes, IndexLock& lock) {
   changes.sort();
-  Lock lock(places);
   if (const Result<void> free = lock.is_free(); !free) return std::unexpected(free.error());
   // The second time the lock is held from the beginning: whoever respects it cannot change the index again.
   for (int turn = 0; turn < 2; ++turn) {
@@ -424,7 +386,10 @@ Result<IndexOutcome> update_index(const IndexPlaces& places, IndexChanges& chang
     const Result<Replacement::State> state = replacement.write();
     if (!state) return std::unexpected(state.error());
     if (*state == Replacement::State::declined) return IndexOutcome::declined;
-    if (*state == Replacement::State::needless) return IndexOutcome::current;
+    if (*state == Replacement::State::needless) {
+      lock.release();
+      return IndexOutcome::current;
+    }
     if (const Result<void> taken = lock.take(); !taken) return std::unexpected(taken.error());
     if (!replacement.fits()) continue;
     lock.becomes(places.temporary);

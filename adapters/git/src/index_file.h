@@ -16,14 +16,14 @@
 #include <pawl/error.h>
 
 #include "index_changes.h"
+#include "index_lock.h"
 
 namespace pawl::git {
 
 struct IndexPlaces {
-  std::filesystem::path index;      // the file; beside it, for a moment, its lock
+  std::filesystem::path index;      // the file; beside it its lock
   std::filesystem::path temporary;  // where the new one is written, on the same file system; what is there is lost
   std::filesystem::path root;       // of the work tree
-  std::filesystem::path lock_note;  // where it says that the lock is ours, see LockNote
 };
 
 enum class IndexOutcome : std::uint8_t {
@@ -32,10 +32,11 @@ enum class IndexOutcome : std::uint8_t {
 };
 
 /// Sorts `changes` and brings those the index takes (see IndexChanges::taken) into it; a path that a person has staged
-/// a folder for, or a folder of which is a staged file, or that is in conflict, is left alone. The lock is held only
-/// to put the new file in place, or all along if the index changed in between. The new file is synced before it gets
-/// its name, because git refuses to work with half an index; the name is not: the old index does as well. One thread at
-/// a time; blocks on the disk. Errors: repository (index.lock is there), io (naming the file).
-[[nodiscard]] Result<IndexOutcome> update_index(const IndexPlaces& places, IndexChanges& changes);
+/// a folder for, or a folder of which is a staged file, or that is in conflict, is left alone. A lock that is not held
+/// is taken only to put the new file in place, or all along if the index changed in between; when the index is current
+/// it is held no longer. The new file is synced before it gets its name, because git refuses to work with half an
+/// index; the name is not: the old index does as well. One thread at a time; blocks on the disk. Errors: locked
+/// (somebody else has the lock), repository, io (naming the file).
+[[nodiscard]] Result<IndexOutcome> update_index(const IndexPlaces& places, IndexChanges& changes, IndexLock& lock);
 
 }  // namespace pawl::git

@@ -14,7 +14,10 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <fstream>
 #include <limits>
+#include <string>
+#include <system_error>
 #include <utility>
 
 #include "open_file.h"
@@ -75,6 +78,18 @@ ObjectId sha1_of(std::span<const std::string_view> pieces) {
   ObjectId digest;
   SHA1_Final(digest.data(), &context);
   return digest;
+}
+
+constexpr char kTemporaryPack[] = "tmp_pack_";
+constexpr char kTemporaryIndex[] = "tmp_idx_";
+constexpr char kTemporaryKeep[] = "tmp_keep_";
+
+/// Whether a file can be renamed from one to the other. Anything that cannot be looked at fails later, with its name.
+bool on_one_file_system(const PackFolders& folders) {
+  struct stat packs{};
+  struct stat scratch{};
+  return ::stat(folders.packs.c_str(), &packs) == 0 && ::stat(folders.scratch.c_str(), &scratch) == 0 &&
+         packs.st_dev == scratch.st_dev;
 }
 
 Error io_error(const char* what, const fs::path& path) {
@@ -244,8 +259,11 @@ std::string Pack::index_of(const ObjectId& trailer) {
   return index;
 }
 
-Result<PackFiles> PackFiles::write(Pack& pack, const fs::path& folder, const std::string& owner) {
-  if (::mkdir(folder.c_str(), 0777) != 0 && errno != EEXIST) return std::unexpected(io_error("make", folder));
+Result<PackFiles> PackFiles::write(Pack& pack, const PackFolders& folders) {
+  if (::mkdir(folders.packs.c_str(), 0777) != 0 && errno != EEXIST) {
+    return std::unexpected(io_error("make", folders.packs));
+  }
+  const fs::path& folder = on_one_file_system(folders) ? folders.scratch : folders.packs;
   std::string count;
   append_big_endian(count, pack.entries_.size(), 4);
   std::memcpy(pack.owned_.data() + 8, count.data(), count.size());
@@ -254,45 +272,75 @@ Result<PackFiles> PackFiles::write(Pack& pack, const fs::path& folder, const std
   const ObjectId trailer = sha1_of(pieces);
   pieces.emplace_back(reinterpret_cast<const char*>(trailer.data()), trailer.size());
 
-  PackFiles files(folder);
+  PackFiles files(folders);
   files.name_ = "pack-" + to_hex(trailer);
-  const Result<void> pack_written =
-      write_temporary(folder, std::string(kTemporaryPack) + owner + "_", pieces, files.temporary_pack_);
+  const Result<void> pack_written = write_temporary(folder, kTemporaryPack, pieces, files.temporary_pack_);
   if (!pack_written) return std::unexpected(pack_written.error());
   const std::string index = pack.index_of(trailer);
   const std::string_view whole = index;
-  const Result<void> index_written =
-      write_temporary(folder, std::string(kTemporaryIndex) + owner + "_", {&whole, 1}, files.temporary_index_);
+  const Result<void> index_written = write_temporary(folder, kTemporaryIndex, {&whole, 1}, files.temporary_index_);
   if (!index_written) return std::unexpected(index_written.error());
   files.bytes_ = pack.size_ + trailer.size() + index.size();
   return files;
 }
 
-void PackFiles::remove_left(const fs::path& folder, const std::string& owner) noexcept {
-  std::error_code ignored;  // they only take room
-  for (fs::directory_iterator at(folder, ignored), end; !ignored && at != end; at.increment(ignored)) {
-    const std::string name = at->path().filename().string();
-    if (!name.starts_with(std::string(kTemporaryPack) + owner + "_") &&
-        !name.starts_with(std::string(kTemporaryIndex) + owner + "_"))
-      continue;
-    ::unlink(at->path().c_str());
-  }
-}
-
 PackFiles::PackFiles(PackFiles&& other) noexcept
     : folder_(std::move(other.folder_)),
+      owner_(std::move(other.owner_)),
       name_(std::move(other.name_)),
       temporary_pack_(std::exchange(other.temporary_pack_, {})),
       temporary_index_(std::exchange(other.temporary_index_, {})),
+      kept_(std::exchange(other.kept_, {})),
       bytes_(other.bytes_) {}
 
 PackFiles::~PackFiles() {
-  // A file that cannot be removed now is removed by git's own prune: it knows these names.
-  if (!temporary_pack_.empty()) ::unlink(temporary_pack_.c_str());
-  if (!temporary_index_.empty()) ::unlink(temporary_index_.c_str());
+  // What cannot be removed now is removed by clean_up().
+  for (const fs::path* path : {&temporary_pack_, &temporary_index_, &kept_}) {
+    if (!path->empty()) ::unlink(path->c_str());
+  }
+}
+
+/// Tells a `.keep` file of ours from a person's, and from that of a run in another work tree of the repository.
+std::string PackFiles::owner_line(const PackFolders& folders) {
+  return "pawl: being published from " + folders.scratch.string() + "\n";
+}
+
+void PackFiles::clean_up(const PackFolders& folders) noexcept {
+  std::error_code ignored;  // a folder that cannot be read is complained about by those who need it
+  for (fs::directory_iterator entry(folders.scratch, ignored), end; !ignored && entry != end;
+       entry.increment(ignored)) {
+    const std::string name = entry->path().filename().string();
+    const bool ours =
+        name.starts_with(kTemporaryPack) || name.starts_with(kTemporaryIndex) || name.starts_with(kTemporaryKeep);
+    if (ours) ::unlink(entry->path().c_str());
+  }
+  const std::string owner = owner_line(folders);
+  for (fs::directory_iterator entry(folders.packs, ignored), end; !ignored && entry != end; entry.increment(ignored)) {
+    if (entry->path().extension() != ".keep") continue;
+    std::ifstream file(entry->path());
+    std::string line;
+    if (std::getline(file, line) && line + '\n' == owner) ::unlink(entry->path().c_str());
+  }
+}
+
+/// From here on neither `git gc` nor `git repack` touches a pack of that name.
+Result<void> PackFiles::keep() {
+  const fs::path path = folder_ / (name_ + ".keep");
+  if (::access(path.c_str(), F_OK) == 0) return {};  // a person keeps that very pack
+  // Whole or not at all: an empty one that a kill left could not be told from a person's.
+  std::string pattern = (temporary_pack_.parent_path() / (std::string(kTemporaryKeep) + "XXXXXX")).string();
+  const OpenFile file(::mkostemp(pattern.data(), O_CLOEXEC));
+  if (file.fd() < 0) return std::unexpected(io_error("make", pattern));
+  kept_ = pattern;
+  const std::string_view owner = owner_;
+  if (const Result<void> written = write_all(file.fd(), {&owner, 1}, kept_); !written) return written;
+  if (::rename(kept_.c_str(), path.c_str()) != 0) return std::unexpected(io_error("make", path));
+  kept_ = path;
+  return {};
 }
 
 Result<void> PackFiles::install() {
+  if (const Result<void> kept = keep(); !kept) return kept;
   const auto rename_to = [this](fs::path& from, const char* suffix) -> Result<void> {
     const fs::path to = folder_ / (name_ + suffix);
     if (::rename(from.c_str(), to.c_str()) != 0) return std::unexpected(io_error("rename to", to));

@@ -69,18 +69,23 @@ class Pack {
   std::vector<std::uint32_t> slots_;  // open addressing over entries_: index + 1, 0 for free; a power of two
 };
 
-/// A pack on the disk: first as temporary files that nobody else looks at, then under its name. Removes the
-/// temporary files if it dies before install().
+struct PackFolders {
+  std::filesystem::path packs;    // objects/pack, made if missing
+  std::filesystem::path scratch;  // of this run alone; the same file system, or temporary files go into `packs`
+};
+
+/// A pack on the disk: first as temporary files where nobody else looks (`git prune` removes those that lie among the
+/// packs), then under its name. A `git gc` beside us must not take it for garbage before the branch leads to it, so
+/// from install() on a `.keep` file lies beside it for as long as this object lives. It removes what is temporary.
 class PackFiles {
  public:
-  /// Finishes `pack` (it takes no more objects) and writes it and its index into `folder` (objects/pack, made if
-  /// missing), durably, under temporary names that begin as git's own do and then name `owner`. Errors: io (naming the
-  /// file).
-  [[nodiscard]] static Result<PackFiles> write(Pack& pack, const std::filesystem::path& folder,
-                                               const std::string& owner = {});
+  /// Finishes `pack` (it takes no more objects) and writes it and its index, durably, under temporary names.
+  /// Errors: io (naming the file).
+  [[nodiscard]] static Result<PackFiles> write(Pack& pack, const PackFolders& folders);
 
-  /// Removes the temporary files that a killed process of this `owner` left. REQUIRES: none of it is alive.
-  static void remove_left(const std::filesystem::path& folder, const std::string& owner) noexcept;
+  /// Removes what a killed run of the same scratch folder left: temporary files and `.keep` files. What cannot be
+  /// removed stays. REQUIRES: no other process uses the scratch folder.
+  static void clean_up(const PackFolders& folders) noexcept;
 
   PackFiles(PackFiles&& other) noexcept;
   PackFiles& operator=(PackFiles&&) = delete;
@@ -92,12 +97,17 @@ class PackFiles {
   [[nodiscard]] std::uint64_t bytes() const noexcept { return bytes_; }
 
  private:
-  explicit PackFiles(std::filesystem::path folder) : folder_(std::move(folder)) {}
+  explicit PackFiles(const PackFolders& folders) : folder_(folders.packs), owner_(owner_line(folders)) {}
+
+  [[nodiscard]] static std::string owner_line(const PackFolders& folders);
+  [[nodiscard]] Result<void> keep();
 
   std::filesystem::path folder_;
+  std::string owner_;                      // content of the `.keep` file
   std::string name_;                       // pack-<hash>, no suffix
   std::filesystem::path temporary_pack_;   // empty: not there
   std::filesystem::path temporary_index_;  // empty: not there
+  std::filesystem::path kept_;             // the `.keep` file; empty: not there
   std::uint64_t bytes_ = 0;
 };
 

@@ -1,5 +1,6 @@
 #include "publish.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <span>
 #include <string>
@@ -8,7 +9,6 @@
 
 #include <pawl/thread.h>
 
-#include "key_hash.h"
 #include "lock_note.h"
 #include "new_repository.h"
 #include "object_id.h"
@@ -20,15 +20,14 @@ namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kMostWaiting = 2;
-constexpr std::chrono::milliseconds kLockPatience{5000};
-constexpr std::chrono::milliseconds kHurriedLockPatience{300};
+constexpr std::chrono::milliseconds kHurriedLockWait{300};
 constexpr std::chrono::milliseconds kLockPause{20};
+// After so many lost races the pack is written with the branch locked, which leaves others less time to win the next.
+constexpr unsigned kPoliteRaces = 3;
 constexpr char kBranchLockNote[] = "branch-lock";  // in the private folder
 
-/// Tells the temporary packs of this repository's runs from those of other work trees of the same objects.
-std::string owner_of_packs(const Repository::Impl& repository) {
-  constexpr HashSeed kAnySeed{};
-  return std::to_string(sip_hash(kAnySeed, repository.private_folder.string()));
+PackFolders pack_folders(const Repository::Impl& repository) {
+  return {repository.common_dir / "objects" / "pack", repository.private_folder};
 }
 
 }  // namespace
@@ -101,14 +100,13 @@ Result<void> Publisher::open() {
   remove_noted_lock(WorkTree::lock_note(options_.repository.git_dir));
   remove_lock_of_an_earlier_start(options_.repository.common_dir / (options_.repository.branch + ".lock"));
   remove_lock_of_an_earlier_start(options_.repository.git_dir / "index.lock");
-  PackFiles::remove_left(options_.repository.common_dir / "objects" / "pack", owner_of_packs(options_.repository));
+  PackFiles::clean_up(pack_folders(options_.repository));
   if (options_.repository.work_tree.empty() || options_.work_tree == CommitOptions::WorkTree::leave) return {};
   const Result<std::optional<ObjectId>> tip = branch_tip(handle_.get(), options_.repository.branch);
   if (!tip) return std::unexpected(tip.error());
   work_tree_ = std::make_unique<WorkTree>(handle_.get(), options_.repository.work_tree, options_.repository.git_dir,
                                           options_.repository.branch);
-  work_tree_->begin(*tip);
-  return {};
+  return work_tree_->begin(*tip);
 }
 
 void Publisher::run() {
@@ -121,7 +119,7 @@ void Publisher::run() {
     };
     // The index may be waiting for its turn while nothing else happens.
     if (work_tree_ && work_tree_->behind()) {
-      changed_.wait_for(lock, std::chrono::milliseconds(200), ready);
+      changed_.wait_until(lock, std::max(work_tree_->due_at(), Clock::now() + kLockPause), ready);
     } else {
       changed_.wait(lock, ready);
     }
@@ -189,46 +187,80 @@ void Publisher::give_back(const Publication& publication) {
   options_.sink.done(publication.tasks);
 }
 
+Result<bool> Publisher::stands_still(const Publication& publication) {
+  const Result<std::optional<ObjectId>> now = branch_tip(handle_.get(), options_.repository.branch);
+  if (!now) return std::unexpected(now.error());
+  return *now == publication.parent;
+}
+
+Result<PackFiles> Publisher::write_pack(Publication& publication) const {
+  return PackFiles::write(publication.pack, pack_folders(options_.repository));
+}
+
 Result<Publisher::Fate> Publisher::publish(Publication& publication) {
-  const Clock::time_point start = Clock::now();
-  const std::string& branch = options_.repository.branch;
-  const auto stands_still = [&]() -> Result<bool> {
-    const Result<std::optional<ObjectId>> now = branch_tip(handle_.get(), branch);
-    if (!now) return std::unexpected(now.error());
-    return *now == publication.parent;
-  };
-  Result<bool> still = stands_still();
-  if (!still) return std::unexpected(std::move(still.error()));
+  const Result<bool> still = stands_still(publication);
+  if (!still) return std::unexpected(still.error());
   if (!*still) return Fate::moved;
   if (publication.tip == publication.parent) return Fate::published;  // nothing changed
+  Result<Fate> fate = publish_locked(publication);
+  // Held on if the branch has moved: until the index has followed.
+  if (work_tree_ && (!fate || *fate != Fate::published)) work_tree_->unlock_index();
+  return fate;
+}
 
+Result<Publisher::Fate> Publisher::publish_locked(Publication& publication) {
+  const Clock::time_point start = Clock::now();
   // The slow part, under temporary names that nobody looks at; then, the branch locked, the quick part: so no
   // object of ours is ever seen that no branch leads to, however often somebody else gets there first.
-  Result<PackFiles> files = PackFiles::write(publication.pack, options_.repository.common_dir / "objects" / "pack",
-                                             owner_of_packs(options_.repository));
-  if (!files) return std::unexpected(std::move(files.error()));
-  const fs::path lock_path = options_.repository.common_dir / (branch + ".lock");
+  const bool polite = lost_races() < kPoliteRaces;
+  std::optional<Result<PackFiles>> files;
+  if (polite) files.emplace(write_pack(publication));
+  if (files && !*files) return std::unexpected(files->error());
+  if (const Result<void> locked = lock_index(); !locked) return std::unexpected(locked.error());
+  const fs::path lock_path = options_.repository.common_dir / (options_.repository.branch + ".lock");
   LockNote note(options_.repository.private_folder / kBranchLockNote, lock_path);  // outlives the transaction
   Result<TransactionHandle> transaction = lock_branch();
   if (!transaction) return std::unexpected(std::move(transaction.error()));
   note.covers(lock_path, to_hex(*publication.tip));
-  still = stands_still();
-  if (!still) return std::unexpected(std::move(still.error()));
+  const Result<bool> still = stands_still(publication);
+  if (!still) return std::unexpected(still.error());
   if (!*still) return Fate::moved;
-  if (const Result<void> installed = files->install(); !installed) return std::unexpected(installed.error());
+  if (!polite) files.emplace(write_pack(publication));
+  if (!*files) return std::unexpected(files->error());
+  if (const Result<void> installed = (*files)->install(); !installed) return std::unexpected(installed.error());
   if (const Result<void> moved = move_branch(std::move(*transaction), publication); !moved) {
     return std::unexpected(moved.error());
   }
   const std::lock_guard lock(mutex_);
   stats_.commits += publication.commits;
   stats_.packs += 1;
-  stats_.bytes += files->bytes();
+  stats_.bytes += (*files)->bytes();
   stats_.publish_time += Clock::now() - start;
   return Fate::published;
 }
 
+/// Waits a moment for somebody else to let go; false: that has taken too long.
+bool Publisher::wait_for_lock(Clock::time_point since) {
+  std::unique_lock lock(mutex_);
+  if (Clock::now() - since > (hurried_ ? std::min(kHurriedLockWait, options_.lock_wait) : options_.lock_wait)) {
+    return false;
+  }
+  changed_.wait_for(lock, kLockPause);
+  return true;
+}
+
+Result<void> Publisher::lock_index() {
+  if (!work_tree_) return {};
+  const Clock::time_point start = Clock::now();
+  while (true) {
+    const Result<void> locked = work_tree_->lock_index();
+    if (locked || locked.error().code != ErrorCode::locked || !wait_for_lock(start)) return locked;
+  }
+}
+
 Result<TransactionHandle> Publisher::lock_branch() {
   const std::string& branch = options_.repository.branch;
+  const fs::path path = options_.repository.common_dir / (branch + ".lock");
   const Clock::time_point start = Clock::now();
   while (true) {
     git_transaction* raw = nullptr;
@@ -236,15 +268,13 @@ Result<TransactionHandle> Publisher::lock_branch() {
     TransactionHandle transaction(raw);
     const int code = git_transaction_lock_ref(transaction.get(), branch.c_str());
     if (code == 0) return transaction;
-    if (code != GIT_ELOCKED) return std::unexpected(git_error("cannot lock " + branch));
-    std::unique_lock lock(mutex_);
-    if (Clock::now() - start > (hurried_ ? kHurriedLockPatience : kLockPatience)) {
-      return failure(ErrorCode::repository,
-                     (options_.repository.common_dir / (branch + ".lock")).string() +
-                         " is in the way: another git process holds the branch, or one that died left it behind; "
-                         "remove it if no git process is running");
+    if (code != GIT_ELOCKED) return std::unexpected(git_error("cannot make " + path.string()));
+    if (!wait_for_lock(start)) {
+      return failure(ErrorCode::locked,
+                     path.string() +
+                         " is in the way: another git process holds the branch, or one that died left it "
+                         "behind; remove it if no git process is running");
     }
-    changed_.wait_for(lock, kLockPause);
   }
 }
 
@@ -285,13 +315,8 @@ void Publisher::finish_work_tree() {
   if (!work_tree_) return;
   const Clock::time_point start = Clock::now();
   Result<void> brought = work_tree_->write_index(WorkTree::Write::now);
-  while (!brought) {
-    {
-      // Given up after a while: the marker stays, and the next run catches up.
-      std::unique_lock lock(mutex_);
-      if (Clock::now() - start > (hurried_ ? kHurriedLockPatience : kLockPatience)) break;
-      changed_.wait_for(lock, kLockPause);
-    }
+  // Given up after a while: the marker stays, and the next run catches up.
+  while (!brought && brought.error().code == ErrorCode::locked && wait_for_lock(start)) {
     brought = work_tree_->write_index(WorkTree::Write::now);
   }
   const WorkTree::Counts& counts = work_tree_->counts();

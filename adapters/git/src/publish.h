@@ -2,7 +2,8 @@
 //
 // One thread, so the branch moves in the order of hand-over while the committer builds the next pack. Moving the
 // branch is the commit point. The branch is never forced: if somebody else moved it, nothing is published and the
-// committer takes everything back to rebuild it.
+// committer takes everything back to rebuild it. The locks are git's own, taken in git's order: first the index's, if
+// the branch is checked out, then the branch's.
 #pragma once
 
 #include <atomic>
@@ -73,8 +74,9 @@ class Publisher {
     Repository::Impl& repository;  // borrowed: read at the start only
     Identity identity;
     CommitOptions::WorkTree work_tree;
-    StageSink& sink;                // borrowed
-    std::function<void()> on_news;  // state() changed; called on the publisher thread, must not wait
+    std::chrono::milliseconds lock_wait;  // longest wait for a lock that another git process holds
+    StageSink& sink;                      // borrowed
+    std::function<void()> on_news;        // state() changed; called on the publisher thread, must not wait
   };
 
   explicit Publisher(Options options);
@@ -112,6 +114,11 @@ class Publisher {
   void run();
   [[nodiscard]] Result<void> open();
   [[nodiscard]] Result<Fate> publish(Publication& publication);
+  [[nodiscard]] Result<Fate> publish_locked(Publication& publication);
+  [[nodiscard]] Result<bool> stands_still(const Publication& publication);
+  [[nodiscard]] Result<PackFiles> write_pack(Publication& publication) const;
+  [[nodiscard]] bool wait_for_lock(std::chrono::steady_clock::time_point since);
+  [[nodiscard]] Result<void> lock_index();
   [[nodiscard]] Result<TransactionHandle> lock_branch();
   [[nodiscard]] Result<void> move_branch(TransactionHandle transaction, const Publication& publication);
   void update_work_tree(const Publication& publication);

@@ -1,9 +1,11 @@
 #include "repository.h"
 
 #include <fcntl.h>
+#include <pwd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <system_error>
@@ -31,11 +33,28 @@ void start_libgit2() {
   static_cast<void>(users);
 }
 
+/// The user a folder belongs to, by name if it has one.
+std::string owner_of(const fs::path& path) {
+  struct stat state{};
+  if (::stat(path.c_str(), &state) != 0) return "someone else";
+  std::array<char, 4096> text;
+  struct passwd entry{};
+  struct passwd* found = nullptr;
+  if (::getpwuid_r(state.st_uid, &entry, text.data(), text.size(), &found) == 0 && found != nullptr) {
+    return std::string("user ") + found->pw_name;
+  }
+  return "user " + std::to_string(state.st_uid);
+}
+
 Error cannot_open(const fs::path& path, int code) {
-  const std::string shown = path.string();
+  std::string shown = path.string();
   if (code == GIT_EOWNER) {
-    return {ErrorCode::repository,
-            shown + " is owned by someone else; if you trust it: git config --global --add safe.directory " + shown};
+    // git compares the name as it finds it itself.
+    std::error_code failed;
+    if (const fs::path real = fs::canonical(path, failed); !failed) shown = real.string();
+    return {ErrorCode::repository, shown + " is owned by " + owner_of(path) + ", you are user " +
+                                       std::to_string(::geteuid()) +
+                                       "; if you trust it: git config --global --add safe.directory " + shown};
   }
   Error error = git_error("cannot open the repository " + shown);
   if (error.context.find("objectformat") != std::string::npos) {
@@ -105,6 +124,24 @@ Result<std::string> find_branch(git_repository* repository, const fs::path& path
   return failure(ErrorCode::repository, name + " of " + path.string() + " is a chain of symbolic references");
 }
 
+/// A branch that another work tree has checked out is that one's to move: its files and index would fall behind, and
+/// its next commit would take the new records out of the branch.
+Result<void> check_other_work_trees(git_repository* repository, const std::string& branch) {
+  git_reference* raw = nullptr;
+  if (git_reference_lookup(&raw, repository, branch.c_str()) != 0) return {};  // unborn
+  const ReferenceHandle reference(raw);
+  git_reference* raw_head = nullptr;
+  if (git_repository_is_bare(repository) == 0 && git_reference_lookup(&raw_head, repository, "HEAD") == 0) {
+    const ReferenceHandle head(raw_head);
+    const char* target = git_reference_symbolic_target(head.get());
+    if (target != nullptr && target == branch) return {};
+  }
+  if (git_branch_is_checked_out(reference.get()) != 1) return {};
+  return failure(ErrorCode::repository, branch +
+                                            " is checked out in another work tree of the repository (git worktree "
+                                            "list shows which); name that one with --repo");
+}
+
 Result<void> make_private_folder(const fs::path& folder) {
   if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) {
     return failure(ErrorCode::io, "cannot make " + folder.string() + ": " + std::strerror(errno), errno);
@@ -137,6 +174,11 @@ Result<RepositoryHandle> open_or_create(const fs::path& path, const RepositoryOp
   const int code = git_repository_open_ext(&raw, path.c_str(), GIT_REPOSITORY_OPEN_NO_SEARCH, nullptr);
   if (code == 0) return RepositoryHandle(raw);
   if (code != GIT_ENOTFOUND) return std::unexpected(cannot_open(path, code));
+  // libgit2 1.5 says the same of a repository of somebody else if git's configuration lists no safe directory.
+  const ::git_error* last = git_error_last();
+  if (last != nullptr && last->message != nullptr && std::strstr(last->message, "safe.directory") != nullptr) {
+    return std::unexpected(cannot_open(path, GIT_EOWNER));
+  }
   if (options.missing == RepositoryOptions::Missing::fail) {
     return failure(ErrorCode::repository, "no git repository at " + path.string());
   }
@@ -172,6 +214,9 @@ Result<std::unique_ptr<Repository>> Repository::open(const RepositoryOptions& op
   Result<std::string> branch = find_branch(impl->handle.get(), path, options.branch);
   if (!branch) return std::unexpected(std::move(branch.error()));
   impl->branch = std::move(*branch);
+  if (const Result<void> free = check_other_work_trees(impl->handle.get(), impl->branch); !free) {
+    return std::unexpected(free.error());
+  }
 
   impl->private_folder = impl->git_dir / "pawl";
   if (options.use == RepositoryOptions::Use::write) {

@@ -3,11 +3,13 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <fstream>
+#include <system_error>
 #include <utility>
 
 #include "object_id.h"
@@ -20,12 +22,18 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kIndexShare = 20;              // at most 1/20 of the time goes into writing the index
-constexpr std::size_t kMostPending = 65536;  // changes, about 130 bytes each, before the index must take them
+constexpr int kIndexShare = 20;                       // at most 1/20 of the time goes into writing the index
+constexpr std::size_t kMostPending = 65536;           // changes, about 130 bytes each, before the index must take them
 constexpr std::chrono::seconds kMarkEvery{30};
-constexpr std::size_t kMostFailed = 65536;  // paths remembered
-constexpr std::size_t kMostFolders = 256;   // open at once; a descriptor each
-constexpr char kTemporary[] = ".pawl-tmp";  // one at a time: this thread writes alone
+constexpr std::size_t kMostFailed = 65536;            // paths remembered
+constexpr std::size_t kMostFolders = 256;             // open at once; a descriptor each
+constexpr std::chrono::milliseconds kLeastPause{20};  // between two writes of the index
+constexpr char kTemporary[] = ".pawl-tmp";            // one at a time: this thread writes alone
+
+Error io_error(const char* what, const fs::path& path) {
+  const int why = errno;
+  return {ErrorCode::io, std::string("cannot ") + what + " " + path.string() + ": " + std::strerror(why), why};
+}
 
 /// All of an open file; none if it cannot be read.
 std::optional<std::string> read_all(int fd, std::size_t size) {
@@ -103,7 +111,8 @@ git_index_entry entry_of(const char* path, const IndexChanges::Change& change) {
 WorkTree::WorkTree(git_repository* repository, fs::path root, fs::path git_dir, std::string branch)
     : borrowed_repository_(repository),
       root_(std::move(root)),
-      index_places_{git_dir / "index", git_dir / "pawl" / "index.new", root_, lock_note(git_dir)},
+      index_places_{git_dir / "index", git_dir / "pawl" / "index.new", root_},
+      index_lock_(index_places_.index, lock_note(git_dir)),
       marker_path_(git_dir / "pawl" / "work-tree"),
       branch_(std::move(branch)) {}
 
@@ -205,27 +214,37 @@ WorkTree::Placed WorkTree::place(const FileChange& change) {
   return state;
 }
 
-void WorkTree::apply(FileChange change) {
+Result<void> WorkTree::lock_index() { return checked_out() ? index_lock_.take() : Result<void>{}; }
+
+void WorkTree::unlock_index() noexcept {
+  if (pending_.empty()) index_lock_.release();
+}
+
+void WorkTree::apply(const FileChange& change) {
   touched_ = true;
   const auto earlier = failed_.find(change.path);
-  if (earlier != failed_.end()) change.previous = earlier->second;
-  const Placed file = place(change);
-  if (!file && file.error() != kOfAPerson) {
+  FileChange on_disk = change;
+  if (earlier != failed_.end()) on_disk.previous = earlier->second;
+  const Placed file = place(on_disk);
+  const bool refused = !file && file.error() != kOfAPerson;
+  if (refused) {
     if (counts_.failed++ == 0) {
       first_failed_ = change.path;
       first_failure_ = file.error();
     }
     if (earlier == failed_.end() && failed_.size() < kMostFailed) failed_.emplace(change.path, change.previous);
-    return;  // index and marker stay behind with the file
+  } else {
+    if (earlier != failed_.end()) failed_.erase(earlier);
+    if (!file && counts_.left++ == 0) first_left_ = change.path;
   }
-  if (earlier != failed_.end()) failed_.erase(earlier);
-  if (!file && counts_.left++ == 0) first_left_ = change.path;
+  // The index follows the branch also where the file does not: else the next commit of a person would take it out.
   pending_.add(change.path, change.blob, change.previous, file ? std::optional(*file) : std::nullopt);
 }
 
 void WorkTree::update(const std::vector<FileChange>& changes, const ObjectId& tip) {
   if (!checked_out()) {
     pending_.clear();
+    index_lock_.release();
     tip_.reset();
     return;
   }
@@ -234,17 +253,21 @@ void WorkTree::update(const std::vector<FileChange>& changes, const ObjectId& ti
   tip_ = tip;
 }
 
-bool WorkTree::due(std::chrono::steady_clock::time_point now) const noexcept {
-  if (pending_.empty()) return false;
-  return now - last_write_ >= kIndexShare * last_cost_ || (pending_.size() >= kMostPending && !last_failed_);
+std::chrono::steady_clock::time_point WorkTree::due_at() const noexcept {
+  if (pending_.empty() || (pending_.size() >= kMostPending && !last_failed_)) return {};
+  return last_write_ + std::max<std::chrono::steady_clock::duration>(kIndexShare * last_cost_, kLeastPause);
 }
 
 Result<void> WorkTree::write_index(Write when) {
+  if (pending_.empty()) index_lock_.release();
   const auto start = std::chrono::steady_clock::now();
-  if (when == Write::when_due && !due(start)) return {};
-  if (!pending_.empty() && !checked_out()) pending_.clear();
+  if (when == Write::when_due && (pending_.empty() || start < due_at())) return {};
+  if (!pending_.empty() && !checked_out()) {
+    pending_.clear();
+    index_lock_.release();
+  }
   if (pending_.empty()) return mark(std::nullopt);
-  Result<void> brought = bring_index_up();
+  const Result<void> brought = bring_index_up();
   last_write_ = std::chrono::steady_clock::now();
   last_cost_ = last_write_ - start;
   last_failed_ = !brought;
@@ -252,21 +275,32 @@ Result<void> WorkTree::write_index(Write when) {
   pending_.clear();
   if (when == Write::now) return mark(std::nullopt);
   // Syncing the files may take long, so not every time; the older the marker, the more is done again after a crash.
-  return last_write_ - last_mark_ < kMarkEvery ? Result<void>{} : mark(tip_);
+  // One that cannot be moved on costs no more than that.
+  if (last_write_ - last_mark_ >= kMarkEvery) static_cast<void>(mark(tip_));
+  return {};
 }
 
 Result<void> WorkTree::bring_index_up() {
-  const Result<IndexOutcome> outcome = update_index(index_places_, pending_);
+  const Result<IndexOutcome> outcome = update_index(index_places_, pending_, index_lock_);
   if (!outcome) return std::unexpected(outcome.error());
   return *outcome == IndexOutcome::declined ? bring_index_up_with_library() : Result<void>{};
 }
 
-/// For an index that only libgit2 can write, or can say why not. An index of its own, not the repository's: that
-/// would rehash every young file on writing; git does it itself where needed.
+/// For an index that only libgit2 can write, or can say why not. A copy, because the library would take the lock that
+/// is held; not the repository's own index object, because that would rehash every young file on writing; git does it
+/// itself where needed.
 Result<void> WorkTree::bring_index_up_with_library() {
+  if (const Result<void> taken = index_lock_.take(); !taken) return taken;
+  const fs::path& copy = index_places_.temporary;
+  std::error_code failed;
+  if (fs::copy_file(index_places_.index, copy, fs::copy_options::overwrite_existing, failed); failed) {
+    return failure(ErrorCode::io,
+                   "cannot copy " + index_places_.index.string() + " to " + copy.string() + ": " + failed.message(),
+                   failed.value());
+  }
   git_index* raw = nullptr;
-  if (git_index_open(&raw, index_places_.index.c_str()) != 0) {
-    return std::unexpected(git_error("cannot read the index"));
+  if (git_index_open(&raw, copy.c_str()) != 0) {
+    return std::unexpected(git_error("cannot read " + index_places_.index.string()));
   }
   const IndexHandle index(raw);
   for (std::size_t at = 0, next = 0; at < pending_.size(); at = next) {
@@ -282,7 +316,13 @@ Result<void> WorkTree::bring_index_up_with_library() {
       return std::unexpected(git_error("cannot add " + path + " to the index"));
     }
   }
-  if (git_index_write(index.get()) != 0) return std::unexpected(git_error("cannot write the index"));
+  if (git_index_write(index.get()) != 0) return std::unexpected(git_error("cannot write " + copy.string()));
+  index_lock_.becomes(copy);
+  if (::rename(copy.c_str(), index_lock_.path().c_str()) != 0 ||
+      ::rename(index_lock_.path().c_str(), index_places_.index.c_str()) != 0) {
+    return std::unexpected(io_error("replace", index_places_.index));
+  }
+  index_lock_.gone();
   return {};
 }
 
@@ -290,43 +330,40 @@ Result<void> WorkTree::bring_index_up_with_library() {
 Result<void> WorkTree::settle_files() const {
   for (const fs::path& folder : {root_, index_places_.index.parent_path()}) {
     const OpenFile file(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (file.fd() < 0 || ::syncfs(file.fd()) != 0) {
-      return failure(ErrorCode::io, "cannot sync " + folder.string() + ": " + std::strerror(errno), errno);
-    }
+    if (file.fd() < 0 || ::syncfs(file.fd()) != 0) return std::unexpected(io_error("sync", folder));
   }
   return {};
 }
 
-/// Writes the marker durably, removes it for none; before either, what it says of the files becomes durable. Failing
-/// costs only the catching up after a crash.
+/// Writes the marker durably, removes it for none; before either, what it says of the files becomes durable.
+/// Errors: io (naming the file).
 Result<void> WorkTree::mark(const std::optional<ObjectId>& commit) {
   last_mark_ = std::chrono::steady_clock::now();
   if (counts_.failed != 0) return {};  // the next run begins where this one was complete
   if (touched_) {
-    if (Result<void> settled = settle_files(); !settled) return settled;
+    if (const Result<void> settled = settle_files(); !settled) return settled;
   }
   touched_ = false;
   if (!commit) {
-    ::unlink(marker_path_.c_str());
+    if (::unlink(marker_path_.c_str()) != 0 && errno != ENOENT)
+      return std::unexpected(io_error("remove", marker_path_));
     return {};
   }
   const fs::path fresh = marker_path_.string() + ".new";
   {
     const OpenFile file(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-    const std::string text = to_hex(*commit) + '\n';
-    const std::string_view whole = text;
-    if (file.fd() < 0) return failure(ErrorCode::io, "cannot make " + fresh.string(), errno);
-    if (Result<void> written = write_all(file.fd(), {&whole, 1}, fresh); !written) return written;
-    if (::fdatasync(file.fd()) != 0) return failure(ErrorCode::io, "cannot sync " + fresh.string(), errno);
+    if (file.fd() < 0) return std::unexpected(io_error("make", fresh));
+    const std::string line = to_hex(*commit) + '\n';
+    const std::string_view piece = line;
+    if (const Result<void> written = write_all(file.fd(), {&piece, 1}, fresh); !written) return written;
+    if (::fdatasync(file.fd()) != 0) return std::unexpected(io_error("sync", fresh));
   }
-  if (::rename(fresh.c_str(), marker_path_.c_str()) != 0) {
-    return failure(ErrorCode::io, "cannot rename to " + marker_path_.string(), errno);
-  }
+  if (::rename(fresh.c_str(), marker_path_.c_str()) != 0) return std::unexpected(io_error("make", marker_path_));
   return sync_folder(marker_path_.parent_path());
 }
 
-void WorkTree::begin(const std::optional<ObjectId>& tip) {
-  if (!checked_out()) return;
+Result<void> WorkTree::begin(const std::optional<ObjectId>& tip) {
+  if (!checked_out()) return {};
   constexpr ObjectId kUnborn{};  // git's own way to write "no commit"
   const std::optional<ObjectId> from = read_commit_name(marker_path_);
   if (from && tip && *from != *tip) {
@@ -336,7 +373,7 @@ void WorkTree::begin(const std::optional<ObjectId>& tip) {
     tip_ = tip;
   }
   // While changes wait for the index, the marker stays behind with it.
-  if (pending_.empty()) static_cast<void>(mark(tip.value_or(kUnborn)));
+  return pending_.empty() ? mark(tip.value_or(kUnborn)) : Result<void>{};
 }
 
 /// Applies what the branch gained between two commits. Files that vanished are a person's business.

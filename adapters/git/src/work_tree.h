@@ -4,7 +4,8 @@
 // checked out again. What a person changed is never overwritten: a file is touched only if it is absent or has the
 // content the branch had before. Symbolic links in a path are not followed. Used by the publisher thread alone.
 //
-// The index is read and written as a whole, so it is written now and then and at the end. A marker in the
+// The index is read and written as a whole, so a large one is written now and then and at the end. While it is behind
+// the branch its lock is held: a person's commit made from it would take the new records out again. A marker in the
 // private folder names the commit that files and index were brought to and that the disk has them of; it is there as
 // long as they may lag, so that the next run catches up after a crash. It moves now and then, and goes at the end,
 // after the file system with the files was synced. A file that the machine refuses to write (a full disk, say) holds
@@ -48,20 +49,29 @@ class WorkTree {
   WorkTree(const WorkTree&) = delete;
   WorkTree& operator=(const WorkTree&) = delete;
 
-  /// Before the first update(): catches up with `tip` if a crash left the files behind.
-  void begin(const std::optional<ObjectId>& tip);
+  /// Before the first update(): catches up with `tip` if a crash left the files behind, and notes where files and
+  /// index are. Errors: io (naming the file).
+  [[nodiscard]] Result<void> begin(const std::optional<ObjectId>& tip);
+
+  /// Call before the branch moves: takes the lock of the index if the branch is checked out. Does not wait.
+  /// Errors: locked (naming the file), io.
+  [[nodiscard]] Result<void> lock_index();
+  /// The branch did not move: lets go of the lock, unless the index is behind.
+  void unlock_index() noexcept;
 
   /// The branch has moved to `tip` by these changes. Leaves everything alone while another branch is checked out.
   void update(const std::vector<FileChange>& changes, const ObjectId& tip);
 
   /// Brings the index up to date. With `when_due`, only if the last time was long enough ago for what it cost, or so
   /// many changes wait that their memory counts.
-  /// Errors: repository (index.lock is held, or the index cannot be read), io. May be tried again.
+  /// Errors: locked (somebody else holds index.lock), repository (the index cannot be read), io. May be tried again.
   enum class Write : std::uint8_t { when_due, now };
   [[nodiscard]] Result<void> write_index(Write when);
 
-  /// Whether index changes wait to be written.
-  [[nodiscard]] bool behind() const noexcept { return !pending_.empty(); }
+  /// Whether index changes wait to be written, or the lock to be let go.
+  [[nodiscard]] bool behind() const noexcept { return !pending_.empty() || index_lock_.held(); }
+  /// When write_index(when_due) will do something.
+  [[nodiscard]] std::chrono::steady_clock::time_point due_at() const noexcept;
 
   struct Counts {
     std::uint64_t written = 0;  // files
@@ -86,17 +96,17 @@ class WorkTree {
   [[nodiscard]] Placed place(const FileChange& change);
   [[nodiscard]] bool may_replace(const std::string& present, const FileChange& change) const;
   [[nodiscard]] Placed replace(int folder, const std::string& name, const FileChange& change);
-  void apply(FileChange change);
+  void apply(const FileChange& change);
   void catch_up(const std::optional<ObjectId>& from, const ObjectId& tip);
   [[nodiscard]] Result<void> mark(const std::optional<ObjectId>& commit);
   [[nodiscard]] Result<void> settle_files() const;
-  [[nodiscard]] bool due(std::chrono::steady_clock::time_point now) const noexcept;
   [[nodiscard]] Result<void> bring_index_up();
   [[nodiscard]] Result<void> bring_index_up_with_library();
 
   git_repository* borrowed_repository_;
   std::filesystem::path root_;
   IndexPlaces index_places_;
+  IndexLock index_lock_;  // held while the index is behind the branch
   std::filesystem::path marker_path_;
   std::string branch_;
   std::map<std::string, int, std::less<>> folders_;  // open while one update() runs

@@ -89,7 +89,7 @@ TEST(CommitFailure, SaysWhichLockIsInTheWay) {
   const Task& failed = run.put("s/2", "two");
   run.finish();
   EXPECT_EQ(failed.fate, Fate::unfinished);
-  EXPECT_EQ(failed.error->code, ErrorCode::repository);
+  EXPECT_EQ(failed.error->code, ErrorCode::locked);
   EXPECT_THAT(failed.error->context, HasSubstr("refs/heads/main.lock"));
   EXPECT_TRUE(fs::exists(lock)) << "it is not ours to remove";
   Git(dir / "repo").expect_sound();
@@ -175,7 +175,7 @@ TEST(CommitFailure, WaitsForALockThatGoesAway) {
   EXPECT_TRUE(task.committed);
 }
 
-TEST(CommitFailure, ALockedIndexDoesNotStopTheBranch) {
+TEST(CommitFailure, TheBranchDoesNotMoveWhileAPersonHoldsTheIndex) {
   const TempDir dir;
   const Git git(dir / "repo");
   {
@@ -183,15 +183,17 @@ TEST(CommitFailure, ALockedIndexDoesNotStopTheBranch) {
     run.put("s/1", "one");
     ASSERT_TRUE(run.all_back());
     take_lock(dir / "repo/.git/index.lock");
+    run.stage().cancel(Cancel::all);  // and so does not insist for long
     const Task& task = run.put("s/2", "two");
-    ASSERT_TRUE(run.all_back());
-    EXPECT_TRUE(task.committed);
-    run.stage().cancel(Cancel::all);
     run.finish();
+    EXPECT_FALSE(task.committed);
+    EXPECT_EQ(task.error->code, ErrorCode::locked);
+    EXPECT_THAT(task.error->context, HasSubstr(".git/index.lock"));
   }
-  EXPECT_EQ(git("show HEAD:s/2"), "two");
+  EXPECT_EQ(git("ls-tree -r --name-only HEAD"), "s/1");
+  EXPECT_TRUE(fs::exists(dir / "repo/.git/index.lock")) << "it is not ours to remove";
   fs::remove(dir / "repo/.git/index.lock");
-  CommitRun run(dir / "repo");  // the next run catches up
+  CommitRun run(dir / "repo");
   run.put("s/3", "three");
   run.finish();
   EXPECT_EQ(git("status --porcelain"), "");

@@ -50,11 +50,13 @@ class IndexFile : public testing::Test {
   void change(std::string_view path, std::string_view content, std::optional<std::string_view> previous = {}) {
     changes_.add(path, blob_of(content), previous ? std::optional(blob_of(*previous)) : std::nullopt, std::nullopt);
   }
-  [[nodiscard]] git::IndexPlaces places() const {
-    return {index_, root_ / ".git/index.new", root_, root_ / ".git/index-lock"};
+  [[nodiscard]] git::IndexPlaces places() const { return {index_, root_ / ".git/index.new", root_}; }
+  Result<git::IndexOutcome> update_index() {
+    git::IndexLock lock(index_, root_ / ".git/index-lock");
+    return git::update_index(places(), changes_, lock);
   }
   void update() {
-    const Result<git::IndexOutcome> outcome = git::update_index(places(), changes_);
+    const Result<git::IndexOutcome> outcome = update_index();
     ASSERT_TRUE(outcome.has_value()) << outcome.error().context;
     EXPECT_EQ(*outcome, git::IndexOutcome::current);
     EXPECT_FALSE(fs::exists(index_.string() + ".lock"));
@@ -62,7 +64,7 @@ class IndexFile : public testing::Test {
   }
   void expect_declined() {
     const std::string before = bytes_of(index_);
-    const Result<git::IndexOutcome> outcome = git::update_index(places(), changes_);
+    const Result<git::IndexOutcome> outcome = update_index();
     ASSERT_TRUE(outcome.has_value()) << outcome.error().context;
     EXPECT_EQ(*outcome, git::IndexOutcome::declined);
     EXPECT_EQ(bytes_of(index_), before);
@@ -217,9 +219,9 @@ TEST_F(IndexFile, WaitsForWhoeverHoldsTheLock) {
   const std::string before = bytes_of(index_);
   std::ofstream(index_.string() + ".lock") << "of somebody";
   change("a", "one");
-  const Result<git::IndexOutcome> outcome = git::update_index(places(), changes_);
+  const Result<git::IndexOutcome> outcome = update_index();
   ASSERT_FALSE(outcome.has_value());
-  EXPECT_EQ(outcome.error().code, ErrorCode::repository);
+  EXPECT_EQ(outcome.error().code, ErrorCode::locked);
   EXPECT_EQ(bytes_of(index_), before);
   EXPECT_EQ(bytes_of(index_.string() + ".lock"), "of somebody");
   fs::remove(index_.string() + ".lock");
@@ -245,7 +247,7 @@ TEST_F(IndexFile, LosesNothingThatIsAddedMeanwhile) {
   for (; !done.load(std::memory_order_acquire); ++rounds) {
     changes_.clear();
     change("t/" + std::to_string(rounds), "one");
-    while (!git::update_index(places(), changes_)) {  // it found the lock held
+    while (!update_index()) {  // it found the lock held
     }
   }
   person.join();

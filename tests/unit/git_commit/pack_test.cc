@@ -2,8 +2,10 @@
 #include "pack.h"
 
 #include <fcntl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <fstream>
 
 #include <gtest/gtest.h>
@@ -44,10 +46,17 @@ TEST(Pack, IsWhatGitReads) {
     EXPECT_FALSE(pack.add_ready(id, entry, crc32_of(entry)).has_value()) << "twice";
   }
   EXPECT_EQ(pack.objects(), contents.size());
-  auto files = PackFiles::write(pack, dir / "repo/objects/pack");
-  ASSERT_TRUE(files.has_value()) << files.error().context;
-  ASSERT_TRUE(files->install().has_value());
-  EXPECT_EQ(files_in(dir / "repo/objects/pack"), 2u);
+  const PackFolders folders{dir / "repo/objects/pack", dir.path()};
+  {
+    auto files = PackFiles::write(pack, folders);
+    ASSERT_TRUE(files.has_value()) << files.error().context;
+    EXPECT_EQ(files_in(folders.packs), 0u);
+    ASSERT_TRUE(files->install().has_value());
+    EXPECT_EQ(files_in(folders.packs), 3u);
+    git("repack -a -d -q");
+    EXPECT_EQ(files_in(folders.packs), 3u) << "kept, although no branch leads there";
+  }
+  EXPECT_EQ(files_in(folders.packs), 2u);
   EXPECT_EQ(git("count-objects -v | grep in-pack"), "in-pack: " + std::to_string(contents.size()));
   const GitResult fsck = git.run("fsck --strict --no-dangling --no-progress");
   EXPECT_EQ(fsck.exit_code, 0) << fsck.output;
@@ -59,21 +68,53 @@ TEST(Pack, LeavesNoTemporaryFiles) {
   const TempDir dir;
   Pack pack(1);
   pack.add(hash_object(ObjectType::blob, "x"), ObjectType::blob, "x");
+  const PackFolders folders{dir / "pack", dir / "scratch"};
+  fs::create_directory(folders.scratch);
   {
-    auto files = PackFiles::write(pack, dir / "pack");
+    auto files = PackFiles::write(pack, folders);
     ASSERT_TRUE(files.has_value());
-    EXPECT_EQ(files_in(dir / "pack"), 2u);
+    EXPECT_EQ(files_in(folders.scratch), 2u);
     const PackFiles moved = std::move(*files);
-    EXPECT_EQ(files_in(dir / "pack"), 2u);
+    EXPECT_EQ(files_in(folders.scratch), 2u);
   }
-  EXPECT_EQ(files_in(dir / "pack"), 0u);
+  EXPECT_EQ(files_in(folders.scratch), 0u);
+  EXPECT_EQ(files_in(folders.packs), 0u);
+}
+
+TEST(Pack, CleansUpAfterAKilledRunAndTouchesNothingOfOthers) {
+  const TempDir dir;
+  const PackFolders folders{dir / "pack", dir / "scratch"};
+  fs::create_directory(folders.packs);
+  fs::create_directory(folders.scratch);
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    Pack pack(1);
+    pack.add(hash_object(ObjectType::blob, "x"), ObjectType::blob, "x");
+    auto files = PackFiles::write(pack, folders);
+    if (files && files->install()) ::kill(::getpid(), SIGKILL);
+    ::_exit(1);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFSIGNALED(status));
+  std::ofstream(folders.packs / "pack-1.keep");
+  std::ofstream(folders.packs / "pack-2.keep") << "pawl: being published from /elsewhere\n";
+  std::ofstream(folders.scratch / "tmp_pack_abcdef") << "half";
+  std::ofstream(folders.scratch / "settings") << "mine";
+  EXPECT_EQ(files_in(folders.packs), 5u);
+  PackFiles::clean_up(folders);
+  EXPECT_EQ(files_in(folders.packs), 4u) << "the pack, its index, and two that others keep";
+  EXPECT_TRUE(fs::exists(folders.packs / "pack-1.keep"));
+  EXPECT_TRUE(fs::exists(folders.packs / "pack-2.keep"));
+  EXPECT_EQ(files_in(folders.scratch), 1u);
 }
 
 TEST(Pack, SaysWhichFileCannotBeWritten) {
   const TempDir dir;
   std::ofstream(dir / "file") << "in the way";
   Pack pack(1);
-  const auto files = PackFiles::write(pack, dir / "file/pack");
+  const auto files = PackFiles::write(pack, {dir / "file/pack", dir.path()});
   ASSERT_FALSE(files.has_value());
   EXPECT_EQ(files.error().code, ErrorCode::io);
   EXPECT_NE(files.error().context.find("file/pack"), std::string::npos);

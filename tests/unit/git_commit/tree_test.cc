@@ -43,7 +43,7 @@ TEST(Tree, WritesSmallDeltasThatGitResolves) {
     roots.push_back(tree.write(pack));
   }
   EXPECT_LT(pack.bytes() - before, 400u) << "four folders of up to 6 kB";
-  auto files = PackFiles::write(pack, dir / "repo/objects/pack");
+  auto files = PackFiles::write(pack, {dir / "repo/objects/pack", dir.path()});
   ASSERT_TRUE(files.has_value() && files->install().has_value());
   const GitResult fsck = git.run("fsck --strict --no-dangling --no-progress");
   EXPECT_EQ(fsck.exit_code, 0) << fsck.output;
@@ -75,7 +75,7 @@ TEST(Tree, ForgetsWhatIsNotUsedAndReadsItAgain) {
       ASSERT_TRUE(tree.put("s/" + std::to_string(generation) + "/" + content, blob(content)).has_value());
     }
     static_cast<void>(tree.write(pack));
-    auto files = PackFiles::write(pack, dir / "repo/objects/pack");
+    auto files = PackFiles::write(pack, {dir / "repo/objects/pack", dir.path()});
     ASSERT_TRUE(files.has_value() && files->install().has_value());
     tree.forget(generation - 1);
     most = std::max(most, tree.bytes());

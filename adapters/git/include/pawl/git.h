@@ -72,6 +72,7 @@ struct PAWL_API CommitOptions {
   std::uint32_t commit_tasks = 256;               // 1 …: most results in one commit
   std::chrono::milliseconds commit_every{1000};   // longest wait of a ready result for its commit
   std::chrono::milliseconds publish_every{1000};  // longest wait of a commit for the branch to move
+  std::chrono::milliseconds lock_wait{5000};      // longest wait for a lock that another git process holds
   std::uint64_t run = 0;                          // TaskId::run; trailer `Pawl-Run:`
   enum class WorkTree : std::uint8_t { update, leave } work_tree = WorkTree::update;
   // Called once at the end of Stage::stop(), on its thread, if there is something to report. Must not throw.
@@ -85,7 +86,7 @@ struct PAWL_API CommitOptions {
 
 /// The commit stage. Borrows `repository`, which must outlive it and which it alone uses from attach() to stop().
 /// A task comes back `committed` (and perhaps `unchanged`), or given up: `obstructed` concerns it alone (a file
-/// or folder of another is where its file belongs), `repository` and `io` break the stage.
+/// or folder of another is where its file belongs), `repository`, `locked` and `io` break the stage.
 [[nodiscard]] PAWL_API Result<std::unique_ptr<Stage>> make_commit_stage(Repository& repository,
                                                                         const CommitOptions& options);
 
