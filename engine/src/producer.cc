@@ -26,7 +26,9 @@ struct Producer::Impl {
 
   /// Makes sure that at least one slot is at hand; takes at most a lot.
   bool take_slots() noexcept {
-    if (held == 0) held = core.credits.take_slots(slots, lot);
+    if (held != 0) return true;
+    held = core.credits.take_slots(slots, lot);
+    prefetch_slots(1);
     return held != 0;
   }
   void give_back() noexcept {
@@ -45,25 +47,36 @@ struct Producer::Impl {
     else
       admitted.add(count);
     Slot* batch[Credits::kMostAtOnce];
+    for (std::size_t i = 0; i < count; ++i) core.streams.look_ahead(streams[i], keys[i], Slab{*this});
     for (std::size_t i = 0; i < count; ++i) {
       Slot& slot = *slots[--held];
       if (slot.fate != Fate::live) slot.error.reset();
       slot.fate = Fate::live;
       slot.saved = slot.committed = slot.unchanged = slot.sent = slot.in_doubt = false;
-      slot.outcome.kind = Outcome::Kind::none;  // the rest of it is made new in front of the call stage
       slot.parity = entry.parity;
-      fill(i, slot);
       slot.holders.store(1, std::memory_order_relaxed);  // relaxed: published by enter()
-      const std::uint64_t key = Streams<>::key_of(slot.request.stream);
-      slot.stream = &core.streams.enter(last_stream, key, slot.index, Slab{*this});
+      fill(i, slot);
       batch[i] = &slot;
     }
+    for (std::size_t i = 0; i < count; ++i)
+      batch[i]->stream = &core.streams.enter(streams[i], keys[i], batch[i]->index, Slab{*this});
     if (count == 1)
       core.intake.put(intake, batch[0]);
     else
       core.intake.put(intake, batch, count);
     if (core.intake_bell.take_ring()) core.pump->poke();
+    prefetch_slots(count);
     return true;
+  }
+  /// Asks for the lines of the slots that the next tasks will be put into, so that they come while the caller makes
+  /// those tasks.
+  void prefetch_slots(std::size_t most) noexcept {
+    for (std::size_t i = held; i != 0 && held - i < most; --i) slots[i - 1]->prefetch_to_fill();
+  }
+  /// Notes the stream of the `i`-th of the next tasks, and asks for its line.
+  void note_stream(std::size_t i, std::string_view name) noexcept {
+    keys[i] = Streams<>::key_of(name);
+    core.streams.prefetch(keys[i]);
   }
 
   /// How a task finds its predecessor in its stream, see StreamTurns.
@@ -89,9 +102,10 @@ struct Producer::Impl {
 
   /// One task; `fill(slot)` swaps it in. Never waits.
   template <class Fill>
-  Admission try_one(std::uint64_t bytes, Fill&& fill) {
+  Admission try_one(const Request& request, std::uint64_t bytes, Fill&& fill) {
     if (core.epochs.closing()) return Admission::closed;
     if (!take_slots()) return Admission::full;
+    note_stream(0, request.stream);
     if (!core.credits.take_bytes(bytes, given_seen)) {
       give_back();  // others may have a smaller task
       return Admission::full;
@@ -107,9 +121,9 @@ struct Producer::Impl {
   }
 
   template <class Fill>
-  Admission one(std::uint64_t bytes, Fill&& fill) {
+  Admission one(const Request& request, std::uint64_t bytes, Fill&& fill) {
     for (unsigned tries = 0;; ++tries) {
-      const Admission admission = try_one(bytes, fill);
+      const Admission admission = try_one(request, bytes, fill);
       if (admission != Admission::full) return admission;
       if (tries < kYields)
         std::this_thread::yield();
@@ -129,7 +143,9 @@ struct Producer::Impl {
   Slot* slots[Credits::kMostAtOnce];  // taken ahead; the last `held` are free for use
   std::size_t held = 0;
   std::uint64_t given_seen = 0;  // for Credits::take_bytes()
-  Streams<>::Handle last_stream;
+  // By place in the batch that is being submitted: the stream's key, and where a task of that place entered last.
+  std::uint64_t keys[Credits::kMostAtOnce];
+  Streams<>::Handle streams[Credits::kMostAtOnce];
 };
 
 namespace {
@@ -162,11 +178,11 @@ Producer& Producer::operator=(Producer&&) noexcept = default;
 Producer::~Producer() = default;
 
 Admission Producer::try_submit(Request& request) {
-  return impl_->try_one(request.bytes(), [&](Slot& slot) { take_request(request, slot); });
+  return impl_->try_one(request, request.bytes(), [&](Slot& slot) { take_request(request, slot); });
 }
 
 Admission Producer::submit(Request& request) {
-  return impl_->one(request.bytes(), [&](Slot& slot) { take_request(request, slot); });
+  return impl_->one(request, request.bytes(), [&](Slot& slot) { take_request(request, slot); });
 }
 
 std::size_t Producer::submit_bulk(std::span<Request> requests) {
@@ -188,6 +204,7 @@ std::size_t Producer::submit_bulk(std::span<Request> requests) {
       return 0;
     }
   }
+  for (std::size_t i = 0; i < count; ++i) impl_->note_stream(i, requests[i].stream);
   const bool in = impl_->admit(count, [&](std::size_t i, Slot& slot) {
     slot.bytes = requests[i].bytes();
     take_request(requests[i], slot);
@@ -200,7 +217,7 @@ std::size_t Producer::submit_bulk(std::span<Request> requests) {
 
 Admission Producer::submit_recovered(Recovered& recovered) {
   const std::uint64_t bytes = recovered.request.bytes() + recovered.outcome.body.size();
-  return impl_->one(bytes, [&](Slot& slot) {
+  return impl_->one(recovered.request, bytes, [&](Slot& slot) {
     take_request(recovered.request, slot);
     std::swap(slot.outcome, recovered.outcome);
     slot.saved = true;

@@ -9,6 +9,7 @@
 #include <pawl/task.h>
 
 #include "base/cache_line.h"
+#include "base/prefetch.h"
 #include "order/streams.h"
 
 namespace pawl {
@@ -36,8 +37,10 @@ class Whereabouts {
   std::atomic<std::uint64_t> value_{0};  // [place:8][since:56]
 };
 
-/// What the engine keeps of a task, in front of it: with the task's first fields this is one cache line.
+/// What the engine keeps of a task, in front of it: with the task's first fields this is one cache line, the outcome
+/// three, and what most requests have the next two. A submitter writes the first and the last two of them.
 struct alignas(kCacheLine) SlotHead : Streams<>::Link {
+  std::uint8_t parity = 0;  // of the epoch that admitted it
   // The task's way through the pipeline holds the slot, and its place in the stream does while its successor still has
   // to look at it (StreamTurns). Who lets go last frees it: [S1]
   std::atomic<std::uint32_t> holders{0};
@@ -45,7 +48,6 @@ struct alignas(kCacheLine) SlotHead : Streams<>::Link {
   Whereabouts where;
   Streams<>::Stream* stream = nullptr;
   std::uint64_t bytes = 0;  // byte credits it holds
-  std::uint8_t parity = 0;  // of the epoch that admitted it
 
   /// The order node, before it gives the task its turn.
   void hold() noexcept { holders.store(2, std::memory_order_relaxed); }  // relaxed: published with the mark in the link
@@ -56,6 +58,20 @@ struct alignas(kCacheLine) SlotHead : Streams<>::Link {
   }
 };
 
-struct Slot : SlotHead, Task {};
+struct Slot : SlotHead, Task {
+  /// Who is about to use the slot for a new task: a submitter.
+  void prefetch_to_fill() noexcept {
+    prefetch_to_write(static_cast<SlotHead*>(this));
+    prefetch_to_write(&save_mark);
+    prefetch_to_write(&request.position);
+  }
+  /// Who takes it on: a graph worker.
+  void prefetch_to_lead() noexcept {
+    prefetch_to_write(static_cast<SlotHead*>(this));
+    prefetch_to_read(&save_mark);
+    prefetch_to_read(&request.position);
+  }
+};
+static_assert(sizeof(Slot) == 10 * kCacheLine, "see SlotHead");
 
 }  // namespace pawl

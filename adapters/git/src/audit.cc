@@ -294,8 +294,8 @@ void Audit::check_cache() {
   keys_.for_each([&](std::uint64_t hash, const AuditKeys::Key& key) {
     if (key.loss != 0) return;
     const auto entry = cache_->find(hash, KeyTable::Kind::key);
-    const bool same = entry && *entry && (*entry)->number == key.position && (*entry)->digest == key.digest &&
-                      ((*entry)->success != 0) == key.success;
+    const bool same =
+        entry && entry->number == key.position && entry->digest == key.digest && (entry->success != 0) == key.success;
     if (!same) ++wrong;
   });
   if (wrong != 0) {

@@ -22,8 +22,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kIndexShare = 20;                       // at most 1/20 of the time goes into writing the index
-constexpr std::size_t kMostPending = 65536;           // changes, about 130 bytes each, before the index must take them
+constexpr int kIndexShare = 20;              // at most 1/20 of the time goes into writing the index
+constexpr std::size_t kMostPending = 65536;  // changes, about 130 bytes each, before the index must take them
 constexpr std::chrono::seconds kMarkEvery{30};
 constexpr std::size_t kMostFailed = 65536;            // paths remembered
 constexpr std::size_t kMostFolders = 256;             // open at once; a descriptor each

@@ -32,12 +32,12 @@ struct Request {
   std::string stream;                     // not empty; order is kept among tasks of one stream
   std::string id;                         // not empty; (stream, id) is the key, committed once
   std::uint64_t position = 0;             // 0, 1, … place of the key in its stream; decides where its record lies
+  std::array<std::uint8_t, 16> digest{};  // of method, url, content_type, headers and body: "the same request"
   std::string method;                     // "POST", "GET", …
   std::string url;                        // absolute, http or https
   std::string content_type;               // empty: no Content-Type header
   std::vector<std::string> headers;       // "Name: value", this task's own; never a secret
   std::string body;                       // empty: none
-  std::array<std::uint8_t, 16> digest{};  // of method, url, content_type, headers and body: "the same request"
 
   /// Bytes this request holds in memory and in the journal, roughly; what byte credits count.
   [[nodiscard]] std::uint64_t bytes() const noexcept {
@@ -75,9 +75,9 @@ struct Outcome {
     status_code = 0;
     for (std::string* text : {&request_id, &content_type, &body, &error_code, &error_message})
       if (!text->empty()) text->clear();  // most are: then nothing is written
-    attempts = 0;
-    started = {};
-    duration = std::chrono::milliseconds{0};
+    if (attempts != 0) attempts = 0;
+    if (started != decltype(started){}) started = {};
+    if (duration.count() != 0) duration = std::chrono::milliseconds{0};
   }
 };
 
@@ -106,14 +106,14 @@ struct Task {
   bool unchanged = false;  // set by the commit stage: nothing to commit, the branch held this content already
   bool sent = false;       // a mark is safe (see SendLog): after a crash its call counts as perhaps on its way
   bool in_doubt = false;   // recovered, and its call was perhaps on its way when the process before died
-  Outcome outcome;
-  std::uint64_t save_mark = 0;                       // the save stage's own: where the request is kept
-  std::uint64_t answer_mark = 0;                     // the save stage's own: where the answer is kept, 0 if nowhere yet
-  std::uint64_t sent_mark = 0;                       // the save stage's own: where the newest mark of its call is kept
-  std::unique_ptr<Attachment> encoded;               // written by the encoder, read by the commit stage
   std::chrono::steady_clock::time_point admitted{};  // set by the engine when it takes the task to its first stage
-  Request request;                                   // not changed by any stage
-  std::optional<Error> error;                        // why it is unfinished, set by the stage that gave it up
+  Outcome outcome;
+  std::uint64_t save_mark = 0;          // the save stage's own: where the request is kept
+  std::uint64_t answer_mark = 0;        // the save stage's own: where the answer is kept, 0 if nowhere yet
+  std::uint64_t sent_mark = 0;          // the save stage's own: where the newest mark of its call is kept
+  std::unique_ptr<Attachment> encoded;  // written by the encoder, read by the commit stage
+  Request request;                      // not changed by any stage
+  std::optional<Error> error;           // why it is unfinished, set by the stage that gave it up
 
   /// Marks the task as not committed by this run. The first reason wins.
   void give_up(Error why) {

@@ -21,6 +21,8 @@
 #include <atomic>
 #include <cstdint>
 
+#include "base/prefetch.h"
+
 namespace pawl {
 
 template <template <class> class Atom = std::atomic>
@@ -49,6 +51,12 @@ class StreamTurns {
   static void prepare(Link& link, bool has_turn) noexcept {
     link.next_.store(0, std::memory_order_relaxed);  // relaxed: published by the CAS that enters it [T3]
     link.gate_ = has_turn;
+  }
+
+  /// A hint: a link will soon enter a stream whose word is `word`.
+  template <class Slab>
+  static void prefetch_predecessor(std::uint64_t word, Slab&& slab) noexcept {
+    if (const std::uint32_t before = index_of(word); before != 0) prefetch_to_write(&slab.link(before));
   }
 
   /// Fixes the place of a prepared link in the stream. False, and nothing has happened, if the stream's version is

@@ -39,13 +39,14 @@
 
 #include "base/cache_line.h"
 #include "base/check.h"
+#include "base/prefetch.h"
 #include "order/stream_turns.h"
 
 namespace pawl {
 
 struct StreamLimits {
   std::uint32_t tasks_in_flight = 8192;  // this and the next size the buckets: about one per stream
-  std::uint32_t idle_streams = 16'384;   // kept to be found again under their name; a stream takes 64 bytes
+  std::uint32_t idle_streams = 16'384;   // kept to be found again under their name; a stream takes 128 bytes
   std::uint32_t buckets_min = 1024;      // a power of two. A list's length is about streams in use / buckets
 };
 
@@ -59,14 +60,18 @@ class Streams {
   class alignas(kCacheLine) Stream {
     friend class Streams;
     typename Turns::Word turn_{Turns::word_of(1, 0)};  // see StreamTurns; an odd version: not in use
-    Atom<std::uint64_t> key_{0};    // written by who makes the stream, before it is in use; read by all: [S1]
-    Atom<std::uint32_t> next_{0};   // next of the bucket, or of the free ones; written by maker and unlinker: [S2]
-    std::uint32_t self_ = 0;        // its index; written once
-    std::uint32_t newer_idle_ = 0;  // arriving thread only: the next in the queue of idle ones
-    bool queued_ = false;           // arriving thread only: is in that queue
+    Atom<std::uint64_t> key_{0};   // written by who makes the stream, before it is in use; read by all: [S1]
+    Atom<std::uint32_t> next_{0};  // next of the bucket, or of the free ones; written by maker and unlinker: [S2]
+    std::uint32_t self_ = 0;       // its index; written once
 
    public:
-    bool broken = false;  // arriving thread only: a task of it is unfinished; once true it stays so
+    /// Arriving thread only: a task of it is unfinished; once true it stays so. On a line of its own with what else is
+    /// of that thread alone, which would take the submitters' line away from them at every task.
+    alignas(kCacheLine) bool broken = false;
+
+   private:
+    bool queued_ = false;           // arriving thread only: is in the queue of idle streams
+    std::uint32_t newer_idle_ = 0;  // arriving thread only: the next in that queue
   };
 
   /// Where a producer's last task entered: saves the walk if the next one is of the same stream. Not thread-safe.
@@ -90,6 +95,27 @@ class Streams {
   [[nodiscard]] static std::uint64_t key_of(std::string_view name) noexcept {
     static_assert(sizeof(std::size_t) == sizeof(std::uint64_t), "a key has 64 bits");
     return std::hash<std::string_view>{}(name);
+  }
+
+  /// A hint for what follows: the stream of `key` is probably the first of its bucket. Any thread.
+  void prefetch(std::uint64_t key) noexcept {
+    const std::uint32_t index = index_of(bucket_of(key).load(std::memory_order_acquire));  // acquire [S4]
+    if (index != 0) prefetch_to_write(&at(index));
+  }
+  /// Looks the stream of `key` up ahead of enter(handle, key, …), and asks for the line of the task that will be the
+  /// predecessor. Changes nothing but `handle`; whether what was seen still holds is found out by enter(). Any thread.
+  template <class Slab>
+  void look_ahead(Handle& handle, std::uint64_t key, Slab&& slab) noexcept {
+    if (handle.stream_ == nullptr || handle.key_ != key) {
+      Bucket& bucket = bucket_of(key);
+      const Found found = find(bucket, bucket.load(std::memory_order_acquire), key);  // acquire [S2]
+      if (found.stream == nullptr) return;
+      handle.stream_ = found.stream;
+      handle.version_ = found.version;
+      handle.key_ = key;
+    }
+    // relaxed: only a hint
+    Turns::prefetch_predecessor(handle.stream_->turn_.load(std::memory_order_relaxed), slab);
   }
 
   /// Gives the link at `index` its place in the stream of `key`, which is made if it is not there. `slab` as in
@@ -291,7 +317,7 @@ class Streams {
   Atom<Stream*> chunks_[kChunks]{};                  // by place_of(); each written once: [S4]
   alignas(kCacheLine) Atom<std::uint64_t> free_{0};  // as a bucket's head: the streams not in use; written by all: [S5]
   alignas(kCacheLine) Atom<std::uint32_t> made_{0};  // streams in chunks that have been given out; written by make()
-  static_assert(sizeof(Stream) == kCacheLine);
+  static_assert(sizeof(Stream) == 2 * kCacheLine);
 };
 
 }  // namespace pawl

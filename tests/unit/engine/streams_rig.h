@@ -26,6 +26,7 @@ class StreamsRig {
   struct Shape {
     std::size_t slots = 3;
     std::uint64_t breaks = 0;  // one in so many tasks is unfinished; 0: none
+    std::size_t handles = 1;   // of each producer; with several, any of them, and sometimes with a look ahead
     StreamLimits limits{.tasks_in_flight = 1, .idle_streams = 0, .buckets_min = 1};
   };
 
@@ -111,7 +112,7 @@ class StreamsRig {
   }
 
   void produce(std::size_t p) {
-    S::Handle handle;
+    std::vector<S::Handle> handles(shape_.handles);
     for (const std::uint64_t key : keys_[p]) {
       const std::uint32_t index = take(free_, freed_);
       Slot& slot = slots_[index];
@@ -121,6 +122,11 @@ class StreamsRig {
       slot.task = tasks_.size();
       tasks_.push_back({.key = key, .entering = ++now_});
       if (shape_.breaks != 0 && choose_(shape_.breaks) == 0) tasks_.back().unfinished = true;
+      S::Handle& handle = handles[handles.size() == 1 ? 0 : choose_(handles.size())];
+      if (handles.size() != 1 && choose_(2) == 0) {
+        if (choose_(2) == 0) streams_.prefetch(key);
+        streams_.look_ahead(handle, key, Slab{*this});
+      }
       S::Stream* stream = &streams_.enter(handle, key, index, Slab{*this});
       tasks_[slot.task].stream = stream;
       tasks_[slot.task].entered = ++now_;

@@ -32,6 +32,10 @@ class OneThread {
   S::Stream& enter(std::string_view name, std::uint32_t index) {
     return streams.enter(handle, S::key_of(name), index, Slab{*this});
   }
+  void look_ahead(std::string_view name) {
+    streams.prefetch(S::key_of(name));
+    streams.look_ahead(handle, S::key_of(name), Slab{*this});
+  }
   void arrive(S::Stream& stream, std::uint32_t index) {
     streams.arrive(stream, index, Slab{*this},
                    [this](S::Link& link) { visited.push_back(static_cast<std::uint32_t>(&link - links_.data())); });
@@ -131,6 +135,23 @@ TEST(Streams, HandleOfAStreamTakenBackDoesNotEnterItsSuccessor) {
   EXPECT_EQ(one.visited, (std::vector<std::uint32_t>{1, 3}));
 }
 
+TEST(Streams, LookAheadFindsTheStreamAndIsFoundOutIfItIsTakenBackThen) {
+  OneThread one({.idle_streams = 0});
+  one.look_ahead("alpha");  // not there yet
+  auto& alpha = one.enter("alpha", 1);
+  one.handle = {};
+  one.look_ahead("alpha");
+  EXPECT_EQ(&one.enter("alpha", 2), &alpha);
+  one.arrive(alpha, 1);
+  one.arrive(alpha, 2);
+  one.look_ahead("alpha");
+  const OneThread::S::Handle of_alpha = one.handle;
+  ASSERT_EQ(&one.pass("beta"), &alpha) << "the stream was not used again";
+  one.handle = of_alpha;
+  one.enter("alpha", 3);
+  EXPECT_EQ(one.visited, (std::vector<std::uint32_t>{1, 2, 1}));
+}
+
 TEST(Streams, BusyStreamIsNotTakenBackAndIsLater) {
   OneThread one({.idle_streams = 1});
   one.pass("alpha");
@@ -215,8 +236,9 @@ TEST(Streams, AHundredThousandStreamsAtOnceKeepTheirOrder) {
 }
 
 /// Two or three producers, few keys in one bucket, an idle bound so low that streams are taken back all the time.
-void random_streams(const Stepped::Choose& choose, std::uint64_t breaks) {
+void random_streams(const Stepped::Choose& choose, std::uint64_t breaks, std::size_t handles = 1) {
   StreamsRig::Shape shape;
+  shape.handles = handles;
   shape.slots = 2 + choose(3);
   shape.breaks = breaks;
   shape.limits.idle_streams = static_cast<std::uint32_t>(choose(3));
@@ -232,6 +254,12 @@ void random_streams(const Stepped::Choose& choose, std::uint64_t breaks) {
 TEST(Streams, RandomInterleavingsKeepOrderAndOneStreamPerKey) {
   const std::size_t rounds =
       Stepped::random_orders(100'000, 0, [](const Stepped::Choose& choose) { random_streams(choose, 0); });
+  EXPECT_GT(rounds, 0u);
+}
+
+TEST(Streams, RandomInterleavingsWithLooksAheadKeepOrderAndOneStreamPerKey) {
+  const std::size_t rounds =
+      Stepped::random_orders(100'000, 0, [](const Stepped::Choose& choose) { random_streams(choose, 0, 2); });
   EXPECT_GT(rounds, 0u);
 }
 
