@@ -331,6 +331,7 @@ Transfer* CurlCallStage::idle_transfer() {
 }
 
 void CurlCallStage::start_waiting() {
+  gate_.tell_settled();  // first of all: what was settled a moment ago and is due again needs a new mark
   for (auto wanted = gate_.wants(value_of(active_)); wanted > 0; --wanted) {
     Call* const call = line_.next();
     if (call == nullptr) break;

@@ -53,6 +53,7 @@ class SendGate final : public SendSink {
     const std::size_t here = active + held();
     return here + ahead_ / 2 < most_ ? most_ - here : 0;
   }
+  /// REQUIRES: what was settled has been told.
   void let_in(Call& call) {
     if (borrowed_log_ == nullptr || call.task->sent) {
       ready_.push(call);
@@ -62,9 +63,8 @@ class SendGate final : public SendSink {
       asking_.push_back(call.task);
     }
   }
-  /// Hands to the log what has been let in without a mark, and what was settled before.
+  /// Hands to the log what has been let in without a mark.
   void ask() noexcept {
-    tell_settled();
     if (asking_.empty()) return;
     asked_count_ += asking_.size();
     borrowed_log_->note_sending(asking_);
@@ -104,8 +104,8 @@ class SendGate final : public SendSink {
     room_given_ += at_once_ - taken;
   }
 
-  /// The call of this task will not leave now, and none has left that nothing is known of. To be told before the task
-  /// is given away: tell_settled().
+  /// The call of this task will not leave now, and none has left that nothing is known of. To be told (tell_settled())
+  /// before the task is given away or let in again.
   void settle(Task& task) {
     if (borrowed_log_ != nullptr && task.sent && !task.in_doubt) settled_.push_back(&task);
   }

@@ -66,8 +66,8 @@ inline Options quick() {
 
 class Caller {
  public:
-  explicit Caller(const Options& options = quick()) {
-    auto made = make_call_stage(options);
+  explicit Caller(const Options& options = quick(), SendLog* log = nullptr) {
+    auto made = make_call_stage(options, log);
     if (!made) {
       ADD_FAILURE() << made.error().context;
       std::abort();

@@ -243,7 +243,12 @@ class ModelRun {
     ++run_;
     ordinal_ = 0;
     const bool attached = random_.below(10) != 0;
-    if (attached) journal_->attach(*sink_);
+    sender_ = std::make_unique<Marked>();
+    marked_ = 0;
+    if (attached) {
+      journal_->attach(*sink_);
+      journal_->attach_sender(*sender_);
+    }
     check_left();
     if (attached)
       for (std::uint64_t steps = random_.below(25); steps > 0 && !::testing::Test::HasFailure(); --steps) step();
@@ -259,6 +264,11 @@ class ModelRun {
   struct Known {
     Request request;
     Outcome outcome;
+    bool sent = false;
+  };
+  struct Marked final : SendSink {
+    void may_send(std::span<Task* const> tasks) noexcept override { collector.done(tasks); }
+    Collector collector;
   };
 
   /// Everything live is there, in order, with its answer; what is beside it was released before.
@@ -269,6 +279,7 @@ class ModelRun {
       if (at < order_.size() && order_[at] == id) {
         test::expect_same(recovered.request, live_[id].request);
         test::expect_same(recovered.outcome, live_[id].outcome);
+        EXPECT_EQ(recovered.in_doubt, live_[id].sent && live_[id].outcome.kind == Outcome::Kind::none);
         ++at;
         adopt(recovered);
       } else {
@@ -286,14 +297,38 @@ class ModelRun {
     task.outcome = recovered.outcome;
     task.save_mark = recovered.save_mark;
     task.answer_mark = recovered.answer_mark;
+    task.sent_mark = recovered.sent_mark;
+    task.sent = recovered.in_doubt;
     task.saved = true;
   }
 
   void step() {
-    const std::uint64_t what = random_.below(4);
+    const std::uint64_t what = random_.below(6);
     if (what <= 1) accept();
     if (what == 2) answer();
     if (what == 3) release(random_.below(open_.size() + 1));
+    if (what == 4) send();
+    if (what == 5) settle();
+  }
+
+  /// Marks some that are not marked.
+  void send() {
+    std::vector<Task*> batch;
+    for (const auto& task : open_)
+      if (!task->sent && task->outcome.kind == Outcome::Kind::none && random_.below(2) == 0)
+        batch.push_back(task.get());
+    journal_->note_sending(batch);
+    marked_ += batch.size();
+    sender_->collector.wait_for(marked_);
+    for (const Task* task : batch) live_[task->request.task_id].sent = true;
+  }
+
+  void settle() {
+    std::vector<Task*> batch;
+    for (const auto& task : open_)
+      if (task->sent && task->outcome.kind == Outcome::Kind::none && random_.below(2) == 0) batch.push_back(task.get());
+    journal_->note_settled(batch);
+    for (const Task* task : batch) live_[task->request.task_id].sent = false;
   }
 
   void accept() {
@@ -337,6 +372,8 @@ class ModelRun {
   Options options_;
   std::unique_ptr<Journal> journal_;
   std::unique_ptr<Collector> sink_;
+  std::unique_ptr<Marked> sender_;
+  std::size_t marked_ = 0;
   std::size_t given_ = 0;
   std::uint64_t run_ = 0;
   std::uint64_t ordinal_ = 0;
