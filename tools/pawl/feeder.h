@@ -13,6 +13,7 @@
 
 #include <pawl/engine.h>
 #include <pawl/git.h>
+#include <pawl/git_records.h>
 #include <pawl/input.h>
 #include <pawl/journal.h>
 
@@ -30,6 +31,7 @@ class Feeder {
     git::Repository* borrowed_repository = nullptr;  // a handle of the feeder's own, to ask what is committed
     git::Layout layout = git::Layout::record;
     std::vector<std::unique_ptr<input::Reader>> readers;
+    std::unique_ptr<git::RecordReader> failed;  // of borrowed_repository: failures to run again; null: none
     OnBadLine on_bad_line = OnBadLine::stop;
   };
   /// Begins. Borrows engine, planner and `stop`, which ends all inputs when raised, here or elsewhere. `message` shows
@@ -68,6 +70,7 @@ class Feeder {
   void run();
   bool feed_recovered();
   void feed(input::Reader& reader, Lane& lane);
+  void feed_failed(Lane& lane);
   void fail(const Error& error);
 
   Engine& engine_;

@@ -91,6 +91,7 @@ class Session {
   std::unique_ptr<mockapi::Server> builtin_;
   http::Options http_options_;
   std::vector<std::unique_ptr<input::Reader>> readers_;
+  std::unique_ptr<git::RecordReader> failed_;  // of look_up_
   std::optional<Planner> planner_;
   std::unique_ptr<Engine> engine_;
   journal::Journal* borrowed_journal_ = nullptr;  // the engine's
@@ -112,7 +113,7 @@ class Session {
 
 Result<void> Session::open_repository() {
   git::RepositoryOptions where{options_.repo, options_.branch, {}};
-  if (mode_ == Mode::resume) where.missing = git::RepositoryOptions::Missing::fail;
+  if (mode_ != Mode::run) where.missing = git::RepositoryOptions::Missing::fail;
   auto repository = git::Repository::open(where);
   if (!repository) return std::unexpected(repository.error());
   repository_ = std::move(*repository);
@@ -186,6 +187,7 @@ Result<void> Session::open_engine() {
   Planner::Options planning{run_, Rerun::none};
   if (options_.retry_failed) planning.rerun = Rerun::failed;
   if (options_.again) planning.rerun = Rerun::all;
+  if (mode_ == Mode::failed) planning.rerun = Rerun::recorded;
   planner_.emplace(index_.get(), planning);
   Limits limits;
   limits.tasks_in_flight = options_.tasks_in_flight;
@@ -200,6 +202,8 @@ Result<void> Session::open_engine() {
 
 Result<void> Session::open() {
   if (auto valid = check(options_); !valid) return valid;
+  if (mode_ == Mode::failed && layout_of(options_) == git::Layout::raw)
+    return failure(ErrorCode::usage, "--failed: layout raw keeps no record of failures; run the inputs again");
   auto builtin = start_builtin(options_);
   if (!builtin) return std::unexpected(builtin.error());
   builtin_ = std::move(*builtin);
@@ -214,6 +218,11 @@ Result<void> Session::open() {
     readers_ = std::move(*readers);
   }
   if (auto opened = open_repository(); !opened) return opened;
+  if (mode_ == Mode::failed) {
+    auto failed = git::RecordReader::open(*look_up_, git::Records::failed);
+    if (!failed) return std::unexpected(failed.error());
+    failed_ = std::move(*failed);
+  }
   return open_engine();
 }
 
@@ -231,6 +240,7 @@ void Session::start_feeding() {
   sources.borrowed_repository = look_up_.get();
   sources.layout = layout_of(options_);
   sources.readers = std::move(readers_);
+  sources.failed = std::move(failed_);
   sources.on_bad_line = options_.on_bad_line == "skip" ? OnBadLine::skip : OnBadLine::stop;
   feeder_ = std::make_unique<Feeder>(*engine_, *planner_, stop_inputs_, std::move(sources),
                                      [this](std::string text) { complain(std::move(text)); });
@@ -424,9 +434,8 @@ std::string Session::next_command(ExitCode code, bool failures) const {
   const std::string repo = shell_word(options_.repo);
   if (code == kInput) return "the same command again, once the input is mended: what is committed is skipped";
   if (code == kUnfinished || code == kStorage) return "pawl resume " + repo;
-  const std::string look = "git -C " + repo + " log --stat";
-  if (!failures || layout_of(options_) == git::Layout::raw) return look;
-  return look + "   # failures are recorded; run again with --retry-failed";
+  if (!failures || layout_of(options_) == git::Layout::raw) return "git -C " + repo + " log --stat";
+  return "pawl run --failed " + repo + "   # failures are recorded; this runs them again";
 }
 
 }  // namespace
