@@ -47,7 +47,8 @@ Examples:
   pawl export results > results.jsonl
   pawl export results --output results.jsonl --failures errors.jsonl --failed-input again.jsonl
   pawl run again.jsonl --repo results --retry-failed
-Results are OpenAI Batch output lines, by stream and in the order of its tasks. A file is written whole or not at all.)";
+Results are OpenAI Batch output lines, by stream and in the order of its tasks.
+A file is written whole or not at all.)";
 
 constexpr const char* kVerifyExamples = R"(
 Examples:
