@@ -15,6 +15,7 @@ Feeder::Feeder(Engine& engine, Planner& planner, StopFlag& stop, Sources sources
     const auto total = reader->bytes_total();
     bytes_total_ = bytes_total_ && total ? std::optional(*bytes_total_ + *total) : std::nullopt;
   }
+  if (sources_.failed) lanes_.push_back(std::make_unique<Lane>());
   thread_ = std::thread([this] { run(); });
 }
 
@@ -32,8 +33,9 @@ void Feeder::run() {
   bool complete = feed_recovered();
   if (complete) {
     std::vector<std::thread> threads;
-    for (std::size_t i = 0; i < lanes_.size(); ++i)
+    for (std::size_t i = 0; i < sources_.readers.size(); ++i)
       threads.emplace_back([this, i] { feed(*sources_.readers[i], *lanes_[i]); });
+    if (sources_.failed) feed_failed(*lanes_.back());
     for (auto& thread : threads) thread.join();
   }
   complete = complete && !stop_.raised() && !error().has_value();
@@ -84,6 +86,20 @@ void Feeder::feed(input::Reader& reader, Lane& lane) {
     lane.read.fetch_add(1, std::memory_order_relaxed);
     digester.set(request);
     const auto decision = planner_.offer(request, producer);
+    if (!decision) return fail(decision.error());
+    if (*decision == Planner::Decision::closed) return stop_.raise();
+  }
+}
+
+void Feeder::feed_failed(Lane& lane) {
+  Producer producer = engine_.producer();
+  git::StoredRecord record;
+  while (!stop_.raised()) {
+    const auto more = sources_.failed->next(record);
+    if (!more) return fail(more.error());
+    if (!*more) return;
+    lane.read.fetch_add(1, std::memory_order_relaxed);
+    const auto decision = planner_.offer(record.request, producer);
     if (!decision) return fail(decision.error());
     if (*decision == Planner::Decision::closed) return stop_.raise();
   }

@@ -13,6 +13,7 @@
 
 #include <pawl/engine.h>
 #include <pawl/git.h>
+#include <pawl/git_records.h>
 #include <pawl/input.h>
 #include <pawl/journal.h>
 
@@ -29,6 +30,7 @@ class Feeder {
     journal::Journal* borrowed_journal = nullptr;    // what it gives back goes first; null: nothing
     git::Repository* borrowed_repository = nullptr;  // a handle of the feeder's own, to ask what is committed
     std::vector<std::unique_ptr<input::Reader>> readers;
+    std::unique_ptr<git::RecordReader> failed;  // of borrowed_repository: failures to run again; null: none
     OnBadLine on_bad_line = OnBadLine::stop;
     bool hold_in_doubt = false;  // the call stage holds what is in doubt, so the rest of its stream is not asked for
   };
@@ -69,6 +71,7 @@ class Feeder {
   void run();
   bool feed_recovered();
   void feed(input::Reader& reader, Lane& lane);
+  void feed_failed(Lane& lane);
   void fail(const Error& error);
 
   Engine& engine_;

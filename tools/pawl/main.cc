@@ -7,6 +7,7 @@
 #include <system_error>
 
 #include "exit_code.h"
+#include "export.h"
 #include "options.h"
 #include "session.h"
 #include "signals.h"
@@ -25,6 +26,7 @@ Examples:
   pawl run tasks.jsonl --repo results --base-url https://api.openai.com/v1
   pawl run urls.txt --repo pages --layout raw
   printf 'one\ntwo\n' | pawl run - --repo try --api builtin
+  pawl run --failed results
   pawl run prompts.txt --repo out --url http://127.0.0.1:8000/v1/completions \
       --body '{"model":"m","prompt":{line:json}}'
 
@@ -43,6 +45,14 @@ Examples:
   pawl status results --json
   pawl status results --watch)";
 
+constexpr const char* kExportExamples = R"(
+Examples:
+  pawl export results > results.jsonl
+  pawl export results --output results.jsonl --failures errors.jsonl --failed-input again.jsonl
+  pawl run again.jsonl --repo results --retry-failed
+Results are OpenAI Batch output lines, by stream and in the order of its tasks.
+A file is written whole or not at all.)";
+
 constexpr const char* kVerifyExamples = R"(
 Examples:
   pawl verify results
@@ -54,11 +64,13 @@ Exit codes: 0 sound; 1 faults, one a line; 2 usage; 3 repository or journal unre
 struct CommandLine {
   RunOptions run;
   StatusOptions status;
+  ExportOptions exported;
   VerifyOptions verify;
   CLI::App app{kAbout, "pawl"};
   CLI::App* run_command = nullptr;
   CLI::App* resume_command = nullptr;
   CLI::App* status_command = nullptr;
+  CLI::App* export_command = nullptr;
   CLI::App* verify_command = nullptr;
 
   explicit CommandLine(const RunOptions& defaults) : run(defaults) {
@@ -66,9 +78,14 @@ struct CommandLine {
     app.require_subcommand(1);
     run_command = app.add_subcommand("run", "feed tasks, call the API, commit the results");
     add_input_options(*run_command, run);
-    run_command->add_option("--repo", run.repo, "repository of the results; made if missing")
-        ->required()
-        ->type_name("DIR");
+    auto* repo =
+        run_command->add_option("--repo", run.repo, "repository of the results; made if missing")->type_name("DIR");
+    run_command
+        ->add_option(
+            "--failed", run.failed,
+            "no INPUT: run the failed tasks of REPO again, with the options of the run before unless given here")
+        ->excludes(repo)
+        ->type_name("REPO");
     add_shared_options(*run_command, run);
     run_command->footer(kRunExamples);
     resume_command = app.add_subcommand("resume", "finish what an interrupted run had accepted");
@@ -80,6 +97,18 @@ struct CommandLine {
     status_command->add_flag("--json", status.json, "one JSON object");
     status_command->add_flag("--watch", status.watch, "again every second, until the run ends");
     status_command->footer(kStatusExamples);
+    export_command = app.add_subcommand("export", "results and failures as OpenAI Batch lines");
+    export_command->add_option("REPO", exported.repo, "repository of the results")->required();
+    export_command->add_option("-o,--output", exported.output, "results: answers with 2xx, as batch output lines")
+        ->type_name("FILE|-")
+        ->capture_default_str();
+    export_command->add_option("--failures", exported.failures, "all others, as batch output lines")
+        ->type_name("FILE|-");
+    export_command
+        ->add_option("--failed-input", exported.failed_input, "the same, as input lines that `pawl run` takes")
+        ->type_name("FILE|-");
+    export_command->add_option("--branch", exported.branch, "branch to read (default: that of the last run)");
+    export_command->footer(kExportExamples);
     verify_command = app.add_subcommand("verify", "audit the branch and the journal; changes nothing");
     verify_command->add_option("REPO", verify.repo, "repository of the results")->required();
     verify_command->add_option("--branch", verify.branch, "branch to audit (default: that of the last run)");
@@ -91,9 +120,23 @@ struct CommandLine {
 /// CLI11's own codes become ours; help goes to standard output, errors to standard error.
 int refuse(CommandLine& line, const CLI::ParseError& error) { return line.app.exit(error) == 0 ? kAllDone : kUsage; }
 
-int resume(int argc, char** argv, const CommandLine& first) {
+/// What is given with --failed alone, and what without. Throws CLI::ParseError.
+void check_source(const CommandLine& line) {
+  if (line.run.failed.empty()) {
+    if (line.run.inputs.empty()) throw CLI::RequiredError("INPUT (or --failed REPO)");
+    if (line.run.repo.empty()) throw CLI::RequiredError("--repo");
+    return;
+  }
+  for (const CLI::Option* option : line.run_command->get_options())
+    if (option->count() != 0 && option->get_group() == "Input" && option->get_envname().empty())
+      throw CLI::ExcludesError("--failed", option->get_name());
+  if (!line.run.inputs.empty()) throw CLI::ExcludesError("--failed", "INPUT");
+}
+
+/// A session on a repository that is there, with the options of the run before it.
+int go_on(int argc, char** argv, const std::string& repo, Mode mode) {
   RunOptions saved;
-  auto file = settings_file(first.run.repo);
+  auto file = settings_file(repo);
   if (!file) return std::fprintf(stderr, "pawl: %s\n", file.error().context.c_str()), exit_code_of(file.error());
   if (auto read = read_settings(saved, *file); !read)
     return std::fprintf(stderr, "pawl: %s\n", read.error().context.c_str()), exit_code_of(read.error());
@@ -103,7 +146,8 @@ int resume(int argc, char** argv, const CommandLine& first) {
   } catch (const CLI::ParseError& error) {
     return refuse(again, error);
   }
-  return run_session(again.run, Mode::resume);
+  again.run.repo = repo;
+  return run_session(again.run, mode);
 }
 
 /// The last words, said without asking for memory.
@@ -134,11 +178,15 @@ int main(int argc, char** argv) {
   CommandLine line{RunOptions{}};
   try {
     line.app.parse(argc, argv);
+    if (line.run_command->parsed()) check_source(line);
   } catch (const CLI::ParseError& error) {
     return refuse(line, error);
   }
+  if (line.run_command->parsed() && !line.run.failed.empty()) return go_on(argc, argv, line.run.failed, Mode::failed);
   if (line.run_command->parsed()) return run_session(line.run, Mode::run);
-  if (line.resume_command->parsed()) return resume(argc, argv, line);
+  if (line.resume_command->parsed()) return go_on(argc, argv, line.run.repo, Mode::resume);
+  unblock_signals();
+  if (line.export_command->parsed()) return export_results(line.exported);
   if (line.verify_command->parsed()) return verify(line.verify);
   return show_status(line.status);
 }

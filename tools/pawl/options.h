@@ -16,6 +16,7 @@ struct RunOptions {
   // What to do
   std::vector<std::string> inputs;  // files, folders, "-"
   std::string repo;
+  std::string failed;         // a repository: run its recorded failures again, instead of inputs
   bool again = false;         // run what is committed already, too
   bool retry_failed = false;  // run what is committed as a failure again
   // Inputs

@@ -7,6 +7,8 @@
 namespace pawl::tool {
 
 bool Planner::runs(const git::CommittedKey& known, const Request& request) const noexcept {
+  // A key whose request has changed since is on its way already: the journal gave it back.
+  if (options_.rerun == Rerun::recorded) return !known.success && known.digest == request.digest;
   if (options_.rerun == Rerun::all || known.digest != request.digest) return true;
   return options_.rerun == Rerun::failed && !known.success;
 }

@@ -20,8 +20,9 @@
 namespace pawl::tool {
 
 enum class Rerun : std::uint8_t {
-  none,    // a key that is committed with the same request is skipped
-  failed,  // as `none`, but a committed failure runs again
+  none,      // a key that is committed with the same request is skipped
+  failed,    // as `none`, but a committed failure runs again
+  recorded,  // nothing but committed failures, with the request that failed
   all,
 };
 

@@ -92,6 +92,7 @@ class Session {
   std::unique_ptr<mockapi::Server> builtin_;
   http::Options http_options_;
   std::vector<std::unique_ptr<input::Reader>> readers_;
+  std::unique_ptr<git::RecordReader> failed_;  // of look_up_
   std::optional<Planner> planner_;
   std::unique_ptr<Engine> engine_;
   journal::Journal* borrowed_journal_ = nullptr;  // the engine's
@@ -117,7 +118,7 @@ class Session {
 
 Result<void> Session::open_repository() {
   git::RepositoryOptions where{options_.repo, options_.branch, {}};
-  if (mode_ == Mode::resume) where.missing = git::RepositoryOptions::Missing::fail;
+  if (mode_ != Mode::run) where.missing = git::RepositoryOptions::Missing::fail;
   auto repository = git::Repository::open(where);
   if (!repository) return std::unexpected(repository.error());
   repository_ = std::move(*repository);
@@ -193,6 +194,7 @@ Result<void> Session::open_engine() {
   Planner::Options planning{run_, Rerun::none};
   if (options_.retry_failed) planning.rerun = Rerun::failed;
   if (options_.again) planning.rerun = Rerun::all;
+  if (mode_ == Mode::failed) planning.rerun = Rerun::recorded;
   planner_.emplace(index_.get(), planning);
   Limits limits;
   limits.tasks_in_flight = options_.tasks_in_flight;
@@ -207,6 +209,8 @@ Result<void> Session::open_engine() {
 
 Result<void> Session::open() {
   if (auto valid = check(options_); !valid) return valid;
+  if (mode_ == Mode::failed && layout_of(options_) == git::Layout::raw)
+    return failure(ErrorCode::usage, "--failed: layout raw keeps no record of failures; run the inputs again");
   auto builtin = start_builtin(options_);
   if (!builtin) return std::unexpected(builtin.error());
   builtin_ = std::move(*builtin);
@@ -221,6 +225,11 @@ Result<void> Session::open() {
     readers_ = std::move(*readers);
   }
   if (auto opened = open_repository(); !opened) return opened;
+  if (mode_ == Mode::failed) {
+    auto failed = git::RecordReader::open(*look_up_, git::Records::failed);
+    if (!failed) return std::unexpected(failed.error());
+    failed_ = std::move(*failed);
+  }
   return open_engine();
 }
 
@@ -239,6 +248,7 @@ void Session::start_feeding() {
   sources.borrowed_journal = borrowed_journal_;
   sources.borrowed_repository = look_up_.get();
   sources.readers = std::move(readers_);
+  sources.failed = std::move(failed_);
   sources.on_bad_line = options_.on_bad_line == "skip" ? OnBadLine::skip : OnBadLine::stop;
   sources.hold_in_doubt = options_.on_unknown == "hold";
   feeder_ = std::make_unique<Feeder>(*engine_, *planner_, stop_inputs_, std::move(sources),
@@ -456,9 +466,8 @@ std::string Session::next_command(ExitCode code, const observe::RunView& last) c
       next += fmt::format("   # then the same command again: {} tasks of held streams were not taken", back);
     return next;
   }
-  const std::string look = "git -C " + repo + " log --stat";
-  if (last.status.failed == 0 || layout_of(options_) == git::Layout::raw) return look;
-  return look + "   # failures are recorded; run again with --retry-failed";
+  if (last.status.failed == 0 || layout_of(options_) == git::Layout::raw) return "git -C " + repo + " log --stat";
+  return "pawl run --failed " + repo + "   # failures are recorded; this runs them again";
 }
 
 }  // namespace

@@ -8,6 +8,7 @@ namespace pawl::tool {
 enum class Mode : std::uint8_t {
   run,     // what the journal holds first, then the inputs
   resume,  // what the journal holds
+  failed,  // what the journal holds, then the failures that the branch records
 };
 
 /// Does it all and returns the exit code; says what is wrong on standard error.

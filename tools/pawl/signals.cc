@@ -34,6 +34,12 @@ void block_signals() noexcept {
   ::signal(SIGPIPE, SIG_IGN);
 }
 
+void unblock_signals() noexcept {
+  const sigset_t set = watched();
+  ::signal(SIGPIPE, SIG_DFL);
+  ::pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+}
+
 Result<SignalWatch> SignalWatch::start(std::function<void(int)> on_signal) {
   const sigset_t set = watched();
   FileDescriptor signals(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));

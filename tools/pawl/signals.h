@@ -11,6 +11,9 @@ namespace pawl::tool {
 /// Blocks SIGINT, SIGTERM and SIGHUP for this thread and all it starts, and ignores SIGPIPE. Call first in main().
 void block_signals() noexcept;
 
+/// The opposite, for a command that ends at once when a signal comes.
+void unblock_signals() noexcept;
+
 class SignalWatch {
  public:
   /// Calls `on_signal(number)` for each SIGINT, SIGTERM and SIGHUP. Errors: io.

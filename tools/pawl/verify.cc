@@ -17,7 +17,7 @@
 #include <pawl/run_lock.h>
 
 #include "exit_code.h"
-#include "options.h"
+#include "look.h"
 
 namespace pawl::tool {
 namespace {
@@ -119,7 +119,6 @@ class Verify {
 
  private:
   Result<void> look();
-  Result<void> open();
   void judge_journal();
   void judge_run(std::uint64_t run, const std::vector<journal::AuditedTask>& tasks);
   void print() const;
@@ -135,24 +134,11 @@ class Verify {
   Findings findings_;
 };
 
-Result<void> Verify::open() {
-  // Which branch, the settings of the last run say; any name opens the repository to find them.
-  git::RepositoryOptions where{options_.repo, "main", git::RepositoryOptions::Missing::fail,
-                               git::RepositoryOptions::Use::look};
-  auto repository = git::Repository::open(where);
-  if (!repository) return std::unexpected(repository.error());
-  RunOptions last;
-  if (auto read = read_settings(last, ((*repository)->private_folder() / "settings").string()); !read) return read;
-  raw_ = last.layout == "raw";
-  where.branch = options_.branch.empty() ? last.branch : options_.branch;
-  repository = git::Repository::open(where);
-  if (!repository) return std::unexpected(repository.error());
-  repository_ = std::move(*repository);
-  return {};
-}
-
 Result<void> Verify::look() {
-  if (auto opened = open(); !opened) return opened;
+  auto opened = open_to_look(options_.repo, options_.branch);
+  if (!opened) return std::unexpected(opened.error());
+  repository_ = std::move(opened->repository);
+  raw_ = opened->last.layout == "raw";
   const auto& folder = repository_->private_folder();
   if (std::filesystem::exists(folder)) {
     const auto holder = journal::RunLock::holder(folder);
@@ -174,8 +160,6 @@ Result<void> Verify::look() {
   auto counts = git::audit(*repository_, audit);
   if (!counts) return std::unexpected(counts.error());
   counts_ = *counts;
-  if (counts_.commits == 0 && !options_.branch.empty())
-    return failure(ErrorCode::usage, options_.repo + " has no branch " + options_.branch);
   judge_journal();
   return {};
 }

@@ -257,6 +257,12 @@ Result<std::optional<ObjectId>> branch_tip(Repository& repository) {
   return branch_tip(handle(repository), repository.branch());
 }
 
+Result<bool> has_commits(Repository& repository) {
+  const auto tip = branch_tip(repository);
+  if (!tip) return std::unexpected(tip.error());
+  return tip->has_value();
+}
+
 Result<std::optional<ObjectId>> tree_of(git_repository* repository, const ObjectId& commit) {
   const git_oid oid = to_oid(commit);
   git_commit* raw = nullptr;

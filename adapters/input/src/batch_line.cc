@@ -3,6 +3,7 @@
 #include <charconv>
 #include <utility>
 
+#include "base64.h"
 #include "text.h"
 
 namespace pawl::input {
@@ -72,6 +73,7 @@ Parsed<void> BatchLine::split_line(std::string_view line) {
 struct BatchLine::Fields {
   const JsonMember *custom_id = nullptr, *method = nullptr, *url = nullptr, *body = nullptr, *stream = nullptr,
                    *headers = nullptr;
+  const JsonMember *custom_id_encoding = nullptr, *stream_encoding = nullptr, *body_encoding = nullptr;
 
   explicit Fields(std::span<const JsonMember> members) noexcept {
     for (const JsonMember& member : members) {
@@ -81,6 +83,9 @@ struct BatchLine::Fields {
       if (member.name == "body") body = &member;
       if (member.name == "stream") stream = &member;
       if (member.name == "headers") headers = &member;
+      if (member.name == "custom_id_encoding") custom_id_encoding = &member;
+      if (member.name == "stream_encoding") stream_encoding = &member;
+      if (member.name == "body_encoding") body_encoding = &member;
     }
   }
 };
@@ -88,7 +93,7 @@ struct BatchLine::Fields {
 Parsed<void> BatchLine::parse(std::string_view line, Request& request) {
   if (auto split = split_line(line); !split) return split;
   const Fields fields(fields_.members());
-  if (auto read = read_text(fields.custom_id, "custom_id", request.id); !read) return read;
+  if (auto read = read_name(fields.custom_id, "custom_id", fields.custom_id_encoding, request.id); !read) return read;
   if (auto read = read_text(fields.method, "method", request.method); !read) return read;
   if (!is_method(request.method)) {
     return fault_in_field(offset_in(line, fields.method->raw), "method", kMethods, shown(*fields.method));
@@ -97,9 +102,9 @@ Parsed<void> BatchLine::parse(std::string_view line, Request& request) {
   if (auto joined = absolute_url(fields.url->text, request.url); !joined) {
     return fault_in_field(offset_in(line, fields.url->raw), "url", joined.error(), shown(*fields.url));
   }
-  if (auto read = read_body(fields.body, request); !read) return read;
+  if (auto read = read_body(fields.body, fields.body_encoding, request); !read) return read;
   if (auto read = read_headers(fields.headers, request); !read) return read;
-  if (fields.stream != nullptr) return read_text(fields.stream, "stream", request.stream);
+  if (fields.stream != nullptr) return read_name(fields.stream, "stream", fields.stream_encoding, request.stream);
   if (!pointer_.empty()) return read_pointer(request.stream);
   request.stream.assign(default_stream_);
   return {};
@@ -128,6 +133,20 @@ Parsed<void> BatchLine::read_text(const JsonMember* member, std::string_view nam
   return {};
 }
 
+Parsed<void> BatchLine::read_name(const JsonMember* member, std::string_view name, const JsonMember* encoding,
+                                  std::string& out) const {
+  auto read = read_text(member, name, out);
+  if (!read || encoding == nullptr) return read;
+  const std::string field = std::string(name) + "_encoding";
+  if (!encoding->has_text || encoding->text != "base64") {
+    return fault_in_field(offset_in(line_, encoding->raw), field, "\"base64\"", shown(*encoding));
+  }
+  if (!decode_base64(member->text, out) || out.empty() || out.find('\0') != std::string::npos) {
+    return fault_in_field(offset_in(line_, member->raw), name, "base64 of a name without NUL", shown(*member));
+  }
+  return {};
+}
+
 std::expected<void, std::string> BatchLine::absolute_url(std::string_view url, std::string& out) const {
   if (!url.starts_with('/')) {
     if (!has_http_scheme(url)) return std::unexpected("an http or https URL, or a path that begins with '/'");
@@ -141,7 +160,30 @@ std::expected<void, std::string> BatchLine::absolute_url(std::string_view url, s
   return {};
 }
 
-Parsed<void> BatchLine::read_body(const JsonMember* member, Request& request) const {
+/// A body that is not JSON travels as a string: itself, or base64.
+Parsed<void> BatchLine::decode_body(const JsonMember* member, const JsonMember& encoding, std::string& out) const {
+  const bool base64 = encoding.has_text && encoding.text == "base64";
+  if (!base64 && !(encoding.has_text && encoding.text == "text")) {
+    return fault_in_field(offset_in(line_, encoding.raw), "body_encoding", "\"text\" or \"base64\"", shown(encoding));
+  }
+  if (member == nullptr || !member->has_text) {
+    return fault_in_field(member != nullptr ? offset_in(line_, member->raw) : Fault::kNowhere, "body",
+                          "a string, as body_encoding says", member != nullptr ? member->kind() : "nothing");
+  }
+  if (!base64) {
+    out.assign(member->text);
+  } else if (!decode_base64(member->text, out)) {
+    return fault_in_field(offset_in(line_, member->raw), "body", "base64", shown(*member));
+  }
+  return {};
+}
+
+Parsed<void> BatchLine::read_body(const JsonMember* member, const JsonMember* encoding, Request& request) const {
+  if (encoding != nullptr) {
+    if (auto decoded = decode_body(member, *encoding, request.body); !decoded) return decoded;
+    request.content_type.assign(request.body.empty() ? std::string_view() : content_type_);
+    return {};
+  }
   const bool optional = request.method == "GET" || request.method == "DELETE";
   if (member == nullptr && !optional) {
     return fault_in_field(Fault::kNowhere, "body", "a JSON value for method " + request.method, "nothing");

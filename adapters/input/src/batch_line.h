@@ -34,7 +34,11 @@ class BatchLine {
   struct Fields;
   [[nodiscard]] Parsed<void> split_line(std::string_view line);
   [[nodiscard]] Parsed<void> read_text(const JsonMember* member, std::string_view name, std::string& out) const;
-  [[nodiscard]] Parsed<void> read_body(const JsonMember* member, Request& request) const;
+  /// As read_text, of a name that may be base64, as its field `encoding` says.
+  [[nodiscard]] Parsed<void> read_name(const JsonMember* member, std::string_view name, const JsonMember* encoding,
+                                       std::string& out) const;
+  [[nodiscard]] Parsed<void> read_body(const JsonMember* member, const JsonMember* encoding, Request& request) const;
+  [[nodiscard]] Parsed<void> decode_body(const JsonMember* member, const JsonMember& encoding, std::string& out) const;
   [[nodiscard]] Parsed<void> read_headers(const JsonMember* member, Request& request);
   [[nodiscard]] Parsed<void> read_pointer(std::string& stream);
 

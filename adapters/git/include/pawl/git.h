@@ -59,6 +59,9 @@ class PAWL_API Repository {
   std::unique_ptr<Impl> impl_;
 };
 
+/// Whether the branch is born. Errors: repository.
+[[nodiscard]] PAWL_API Result<bool> has_commits(Repository& repository);
+
 /// What the files and the index of the checked-out branch are left with when a run ends. The branch has everything.
 struct WorkTreeReport {
   std::uint64_t files_left = 0;  // not touched: something of a person's was in the way; counted at each change
