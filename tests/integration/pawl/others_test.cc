@@ -288,7 +288,7 @@ TEST_F(PawlOthers, ASecondRunIsRefusedAndADeadOnesLockIsTakenOver) {
   ASSERT_EQ(first.wait(), -SIGKILL);
   EXPECT_NE(read_file(repo() / ".git/pawl/lock"), "") << "what is taken over";
   Process third(run_words(input("other.jsonl", batch_line("b", "s", "q"))));
-  ASSERT_TRUE(eventually([&] { return server_->stats().calls == 2; })) << third.err();  // the first one's task again
+  ASSERT_TRUE(eventually([&] { return server_->stats().calls >= 2; })) << third.err();  // the first one's task again
   third.signal(SIGTERM);
   third.signal(SIGTERM);
   EXPECT_EQ(third.wait(), 7) << third.err();
