@@ -290,6 +290,7 @@ TEST_F(PawlOthers, ASecondRunIsRefusedAndADeadOnesLockIsTakenOver) {
   Process third(run_words(input("other.jsonl", batch_line("b", "s", "q"))));
   ASSERT_TRUE(eventually([&] { return server_->stats().calls >= 2; })) << third.err();  // the first one's task again
   third.signal(SIGTERM);
+  ASSERT_TRUE(eventually([&] { return third.err().find("taking no more") != std::string::npos; })) << third.err();
   third.signal(SIGTERM);
   EXPECT_EQ(third.wait(), 7) << third.err();
 }
