@@ -153,7 +153,9 @@ Result<void> make_private_folder(const fs::path& folder) {
   const int code = ::fchmod(fd, 0700);
   const int why = errno;
   ::close(fd);
-  if (code != 0) return failure(ErrorCode::io, "cannot make " + folder.string() + " private", why);
+  if (code != 0) {
+    return failure(ErrorCode::io, "cannot set the mode of " + folder.string() + ": " + std::strerror(why), why);
+  }
   return sync_folder(folder.parent_path());  // what goes into it must not be lost with its name
 }
 
