@@ -7,8 +7,8 @@
 //   batch  one JSON object a line, the OpenAI Batch input line: custom_id, method, url, body; optional stream, headers
 //          (an object of strings; a Content-Type in it replaces the default). The body is taken byte for byte. A body
 //          is required for POST, PUT and PATCH; for GET and DELETE it may be missing or null, which both mean none.
-//          A body that is not JSON is a string beside "body_encoding": "text" or "base64"; custom_id and stream that are
-//          not text are base64 beside "custom_id_encoding" and "stream_encoding": "base64".
+//          A body that is not JSON is a string beside "body_encoding": "text" or "base64"; custom_id and stream that
+//          are not text are base64 beside "custom_id_encoding" and "stream_encoding": "base64".
 //   lines  a line is a body, or is put into `body_template`. The id is NAME:LINE.
 //   urls   a line is a URL to GET; lines that begin with '#' are comments. The id is the URL itself: it stays the same
 //          when lines move, which is what git scraping wants.
