@@ -135,7 +135,10 @@ Result<RepositoryHandle> open_or_create(const fs::path& path, const RepositoryOp
   }
   git_repository* raw = nullptr;
   const int code = git_repository_open_ext(&raw, path.c_str(), GIT_REPOSITORY_OPEN_NO_SEARCH, nullptr);
-  if (code == 0) return RepositoryHandle(raw);
+  if (code == 0) {
+    remove_left_building(path);
+    return RepositoryHandle(raw);
+  }
   if (code != GIT_ENOTFOUND) return std::unexpected(cannot_open(path, code));
   if (options.missing == RepositoryOptions::Missing::fail) {
     return failure(ErrorCode::repository, "no git repository at " + path.string());
