@@ -131,6 +131,10 @@ Result<void> make_repository(const fs::path& path, const std::string& branch) {
   return leave();
 }
 
+void remove_left_building(const fs::path& path) noexcept {
+  ::rmdir((path / kBuilding).c_str());  // stays if there is anything in it, or another process is at it
+}
+
 Result<void> sync_reference_folders(const fs::path& common_dir, const std::string& branch) {
   for (fs::path folder = (common_dir / branch).parent_path(); folder != common_dir; folder = folder.parent_path()) {
     if (Result<void> synced = sync_folder(folder); !synced) return synced;

@@ -17,6 +17,9 @@ namespace pawl::git {
 /// way is taken: it completes it. Errors: io, repository.
 [[nodiscard]] Result<void> make_repository(const std::filesystem::path& path, const std::string& branch);
 
+/// Removes the empty folder that a process leaves that was killed right after it had made the repository.
+void remove_left_building(const std::filesystem::path& path) noexcept;
+
 /// Makes durable where `branch` points to: a process that was killed may have moved it without the disk knowing, and
 /// who acts upon what the branch holds must not lose that to a power failure. Errors: io.
 [[nodiscard]] Result<void> sync_branch(const std::filesystem::path& common_dir, const std::string& branch);

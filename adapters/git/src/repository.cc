@@ -174,7 +174,10 @@ Result<RepositoryHandle> open_or_create(const fs::path& path, const RepositoryOp
   }
   git_repository* raw = nullptr;
   const int code = git_repository_open_ext(&raw, path.c_str(), GIT_REPOSITORY_OPEN_NO_SEARCH, nullptr);
-  if (code == 0) return RepositoryHandle(raw);
+  if (code == 0) {
+    remove_left_building(path);
+    return RepositoryHandle(raw);
+  }
   if (code != GIT_ENOTFOUND) return std::unexpected(cannot_open(path, code));
   // libgit2 1.5 says the same of a repository of somebody else if git's configuration lists no safe directory.
   const ::git_error* last = git_error_last();
