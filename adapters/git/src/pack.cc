@@ -28,9 +28,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// git's prune removes what begins with tmp_ when it is old, so what nobody comes back for goes, too.
-constexpr char kTemporaryPack[] = "tmp_pack_pawl_";
-constexpr char kTemporaryIndex[] = "tmp_idx_pawl_";
 constexpr std::size_t kHeaderBytes = 12;        // "PACK", version, number of objects
 constexpr std::size_t kBorrowFrom = 64 * 1024;  // copying less costs less than one more piece to write
 constexpr std::size_t kFirstSlots = 1024;
