@@ -3,10 +3,16 @@
 #include <git2.h>
 
 #include <algorithm>
+#include <atomic>
+#include <mutex>
+#include <optional>
 #include <string>
+#include <thread>
 #include <utility>
+#include <vector>
 
 #include "object_id.h"
+#include "packed_blobs.h"
 #include "repository.h"
 
 namespace pawl::git {
@@ -43,9 +49,9 @@ std::string_view content_of(git_odb_object* object) {
   return {static_cast<const char*>(git_odb_object_data(object)), git_odb_object_size(object)};
 }
 
-Result<OdbHandle> open_odb(Repository& repository) {
+Result<OdbHandle> open_odb(git_repository* repository) {
   git_odb* raw = nullptr;
-  if (git_repository_odb(&raw, handle(repository)) != 0) {
+  if (git_repository_odb(&raw, repository) != 0) {
     return std::unexpected(git_error("opening the objects of the repository"));
   }
   return OdbHandle(raw);
@@ -61,45 +67,119 @@ bool is_file(const git_tree_entry* entry) {
   return mode == GIT_FILEMODE_BLOB || mode == GIT_FILEMODE_BLOB_EXECUTABLE;
 }
 
-// Walks STREAM/<fan-out>/<fan-out>/<id>.json.
+/// A folder of records, STREAM/<fan-out>/.
+struct RecordFolder {
+  std::string path;  // with a slash at the end
+  git_oid tree{};
+};
+
+/// Calls `visit(name, entry)` for every folder in a tree.
+template <class Visit>
+Result<void> for_each_folder(git_repository* repository, const git_oid& tree_id, Visit visit) {
+  auto tree = read_tree(repository, tree_id);
+  if (!tree) return std::unexpected(std::move(tree.error()));
+  for (std::size_t i = 0; i < git_tree_entrycount(tree->get()); ++i) {
+    const git_tree_entry* entry = git_tree_entry_byindex(tree->get(), i);
+    if (git_tree_entry_type(entry) != GIT_OBJECT_TREE) continue;
+    if (auto done = visit(std::string(git_tree_entry_name(entry)), *git_tree_entry_id(entry)); !done) return done;
+  }
+  return {};
+}
+
+Result<std::vector<RecordFolder>> record_folders(git_repository* repository, const git_tree* root) {
+  std::vector<RecordFolder> folders;
+  auto listed = for_each_folder(repository, *git_tree_id(root), [&](const std::string& stream, const git_oid& id) {
+    return for_each_folder(repository, id, [&](const std::string& name, const git_oid& folder) -> Result<void> {
+      if (is_number(name, 2, 20)) folders.push_back({stream + '/' + name + '/', folder});
+      return {};
+    });
+  });
+  if (!listed) return std::unexpected(std::move(listed.error()));
+  return folders;
+}
+
+// Reads folders of records with several threads; what is found is visited one at a time.
 class Walk {
  public:
-  Walk(git_repository* repository, git_odb* odb, const std::function<Result<void>(const ParsedRecord&)>& visit)
-      : borrowed_repository_(repository), borrowed_odb_(odb), visit_(visit) {}
+  Walk(const std::vector<RecordFolder>& folders, const PackedBlobs& packed,
+       const std::function<Result<void>(const ParsedRecord&)>& visit)
+      : folders_(folders), packed_(packed), visit_(visit) {}
 
-  Result<void> enter(git_tree* tree, int depth, const std::string& folder) {
-    constexpr int kFileDepth = 3;
-    for (std::size_t i = 0; i < git_tree_entrycount(tree); ++i) {
-      const git_tree_entry* entry = git_tree_entry_byindex(tree, i);
-      const std::string_view name = git_tree_entry_name(entry);
-      if (depth == kFileDepth) {
-        if (!is_file(entry) || !name.ends_with(".json")) continue;
-        if (auto done = file(entry, folder + std::string(name)); !done) return done;
-        continue;
-      }
-      const bool fits = depth == 0 || (depth == 1 && is_number(name, 2, 20)) || (depth == 2 && is_number(name, 2, 2));
-      if (!fits || git_tree_entry_type(entry) != GIT_OBJECT_TREE) continue;
-      auto subtree = read_tree(borrowed_repository_, *git_tree_entry_id(entry));
-      if (!subtree) return std::unexpected(std::move(subtree.error()));
-      if (auto done = enter(subtree->get(), depth + 1, folder + std::string(name) + "/"); !done) return done;
+  /// Works until no folder is left or one thread has failed. Each thread with a handle of its own.
+  void work(git_repository* repository, git_odb* odb) {
+    Reader reader{repository, odb, {}, {}, {}};
+    for (std::size_t at = next_.fetch_add(1); at < folders_.size() && !failed_.load(); at = next_.fetch_add(1)) {
+      if (auto read = folder(reader, folders_[at]); !read) fail(std::move(read.error()));
     }
+  }
+  void fail(Error error) {
+    const std::lock_guard lock(mutex_);
+    if (!error_) error_ = std::move(error);
+    failed_.store(true);
+  }
+  /// After all threads have ended.
+  [[nodiscard]] Result<void> result() const { return error_ ? Result<void>(std::unexpected(*error_)) : Result<void>{}; }
+
+ private:
+  struct Reader {
+    git_repository* borrowed_repository;
+    git_odb* borrowed_odb;
+    PackedBlobs::Cursor cursor;
+    std::string content;
+    std::vector<ParsedRecord> found;
+  };
+
+  Result<void> folder(Reader& reader, const RecordFolder& where) {
+    reader.found.clear();
+    auto read = for_each_folder(reader.borrowed_repository, where.tree,
+                                [&](const std::string& name, const git_oid& id) -> Result<void> {
+                                  if (!is_number(name, 2, 2)) return {};
+                                  auto tree = read_tree(reader.borrowed_repository, id);
+                                  if (!tree) return std::unexpected(std::move(tree.error()));
+                                  for (std::size_t i = 0; i < git_tree_entrycount(tree->get()); ++i) {
+                                    const git_tree_entry* entry = git_tree_entry_byindex(tree->get(), i);
+                                    const std::string_view file_name = git_tree_entry_name(entry);
+                                    if (!is_file(entry) || !file_name.ends_with(".json")) continue;
+                                    const std::string path = where.path + name + '/' + std::string(file_name);
+                                    if (auto done = file(reader, *git_tree_entry_id(entry), path); !done) return done;
+                                  }
+                                  return {};
+                                });
+    if (!read) return read;
+    const std::lock_guard lock(mutex_);
+    for (const ParsedRecord& record : reader.found)
+      if (auto done = visit_(record); !done) return done;
     return {};
   }
 
- private:
-  Result<void> file(const git_tree_entry* entry, const std::string& path) {
-    auto blob = read_blob(borrowed_odb_, *git_tree_entry_id(entry), path);
-    if (!blob) return std::unexpected(std::move(blob.error()));
-    const auto record = parse_record(content_of(blob->get()));
+  Result<void> file(Reader& reader, const git_oid& id, const std::string& path) {
+    OdbObjectHandle blob;
+    std::string_view content;
+    if (packed_.read(from_oid(id), reader.cursor, reader.content)) {
+      content = reader.content;
+    } else {
+      auto read = read_blob(reader.borrowed_odb, id, path);
+      if (!read) return std::unexpected(std::move(read.error()));
+      blob = std::move(*read);
+      content = content_of(blob.get());
+    }
+    auto record = parse_record(content);
     // A copy of a record that lies elsewhere is somebody's file, not the place of the key.
     if (!record || record_path(record->stream, record->position, record->custom_id) != path) return {};
-    return visit_(*record);
+    reader.found.push_back(std::move(*record));
+    return {};
   }
 
-  git_repository* borrowed_repository_;
-  git_odb* borrowed_odb_;
+  const std::vector<RecordFolder>& folders_;
+  const PackedBlobs& packed_;
+  std::atomic<std::size_t> next_{0};
+  std::atomic<bool> failed_{false};
+  std::mutex mutex_;  // of visit_ and error_
   const std::function<Result<void>(const ParsedRecord&)>& visit_;
+  std::optional<Error> error_;
 };
+
+constexpr std::size_t kMostReaders = 8;
 
 }  // namespace
 
@@ -107,9 +187,31 @@ Result<void> for_each_record(Repository& repository, const std::function<Result<
   auto root = root_tree(repository);
   if (!root) return std::unexpected(std::move(root.error()));
   if (!*root) return {};
-  auto odb = open_odb(repository);
-  if (!odb) return std::unexpected(std::move(odb.error()));
-  return Walk(handle(repository), odb->get(), visit).enter(root->get(), 0, {});
+  const auto folders = record_folders(handle(repository), root->get());
+  if (!folders) return std::unexpected(folders.error());
+  const PackedBlobs packed = PackedBlobs::open(repository.impl().common_dir / "objects" / "pack");
+  Walk walk(*folders, packed, visit);
+  const std::size_t readers =
+      std::min({kMostReaders, folders->size(), std::size_t{std::max(1u, std::thread::hardware_concurrency())}});
+  {
+    std::vector<std::jthread> threads;
+    for (std::size_t i = 1; i < readers; ++i) {
+      threads.emplace_back([&] {
+        auto own = open_again(repository.impl());
+        if (!own) return walk.fail(std::move(own.error()));
+        auto odb = open_odb(own->get());
+        if (!odb) return walk.fail(std::move(odb.error()));
+        walk.work(own->get(), odb->get());
+      });
+    }
+    auto odb = open_odb(handle(repository));
+    if (odb) {
+      walk.work(handle(repository), odb->get());
+    } else {
+      walk.fail(std::move(odb.error()));
+    }
+  }
+  return walk.result();
 }
 
 Result<std::optional<ParsedRecord>> record_at(Repository& repository, const std::string& path) {
@@ -122,7 +224,7 @@ Result<std::optional<ParsedRecord>> record_at(Repository& repository, const std:
   if (code != 0) return std::unexpected(git_error("looking for " + path + " on the branch"));
   const TreeEntryHandle entry(raw);
   if (!is_file(entry.get())) return std::nullopt;
-  auto odb = open_odb(repository);
+  auto odb = open_odb(handle(repository));
   if (!odb) return std::unexpected(std::move(odb.error()));
   auto blob = read_blob(odb->get(), *git_tree_entry_id(entry.get()), path);
   if (!blob) return std::unexpected(std::move(blob.error()));

@@ -13,7 +13,8 @@
 namespace pawl::git {
 
 /// Calls `visit` for every record on the branch: a file that parses and lies where its content says. Everything else
-/// on the branch is passed over. Stops at the first error, which may be `visit`'s. Errors: repository.
+/// on the branch is passed over. In no order, by several threads, one call at a time. Stops soon after the first error,
+/// which may be `visit`'s. Errors: repository.
 [[nodiscard]] Result<void> for_each_record(Repository& repository,
                                            const std::function<Result<void>(const ParsedRecord&)>& visit);
 

@@ -1,7 +1,6 @@
 #include "key_table.h"
 
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -75,24 +74,6 @@ FileHandle& FileHandle::operator=(FileHandle&& other) noexcept {
 
 FileHandle::~FileHandle() {
   if (fd_ >= 0) ::close(fd_);
-}
-
-FileMapping::FileMapping(int fd, std::uint64_t size) noexcept : size_(size) {
-  void* const at = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, 0);
-  if (at != MAP_FAILED) bytes_ = static_cast<const std::byte*>(at);
-}
-
-FileMapping::FileMapping(FileMapping&& other) noexcept
-    : bytes_(std::exchange(other.bytes_, nullptr)), size_(other.size_) {}
-
-FileMapping& FileMapping::operator=(FileMapping&& other) noexcept {
-  std::swap(bytes_, other.bytes_);
-  std::swap(size_, other.size_);
-  return *this;
-}
-
-FileMapping::~FileMapping() {
-  if (bytes_ != nullptr) ::munmap(const_cast<std::byte*>(bytes_), size_);
 }
 
 Error KeyTable::io_error(const char* what) const {

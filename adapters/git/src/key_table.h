@@ -22,6 +22,7 @@
 #include <pawl/error.h>
 
 #include "encoded.h"
+#include "file_mapping.h"
 #include "key_hash.h"
 
 namespace pawl::git {
@@ -39,22 +40,6 @@ class FileHandle {
  private:
   int release() noexcept;
   int fd_ = -1;
-};
-
-/// A file as memory, to read. Empty: not mapped.
-class FileMapping {
- public:
-  FileMapping() = default;
-  /// Maps the first `size` bytes of `fd`; empty, with errno, if that fails.
-  FileMapping(int fd, std::uint64_t size) noexcept;
-  FileMapping(FileMapping&& other) noexcept;
-  FileMapping& operator=(FileMapping&& other) noexcept;
-  ~FileMapping();
-  [[nodiscard]] const std::byte* bytes() const noexcept { return bytes_; }
-
- private:
-  const std::byte* bytes_ = nullptr;
-  std::size_t size_ = 0;
 };
 
 class KeyTable {

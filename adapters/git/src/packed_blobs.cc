@@ -1,0 +1,130 @@
+#include "packed_blobs.h"
+
+#include <fcntl.h>
+#include <libdeflate.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <memory>
+#include <system_error>
+#include <utility>
+
+#include "object_id.h"
+#include "open_file.h"
+
+namespace pawl::git {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::array<std::uint8_t, 8> kIndexStart = {0xff, 't', 'O', 'c', 0, 0, 0, 2};
+constexpr std::size_t kFanout = 8;
+constexpr std::size_t kNames = kFanout + 256 * 4;
+constexpr std::size_t kTrailers = 2 * 20;     // of pack and index
+constexpr std::size_t kPackHeader = 12;       // "PACK", version, number of objects
+constexpr std::uint64_t kLargest = 1u << 30;  // what is larger is left to git
+constexpr std::uint64_t kNone = 0;            // no entry begins there
+
+std::uint32_t word_at(std::span<const std::uint8_t> bytes, std::size_t at) noexcept {
+  return static_cast<std::uint32_t>(bytes[at]) << 24 | static_cast<std::uint32_t>(bytes[at + 1]) << 16 |
+         static_cast<std::uint32_t>(bytes[at + 2]) << 8 | bytes[at + 3];
+}
+
+FileMapping map(const fs::path& path, std::int64_t* made) {
+  const OpenFile file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  struct ::stat status{};
+  if (file.fd() < 0 || ::fstat(file.fd(), &status) != 0 || status.st_size <= 0) return {};
+  if (made != nullptr) *made = status.st_mtim.tv_sec * 1'000'000'000 + status.st_mtim.tv_nsec;
+  return {file.fd(), static_cast<std::uint64_t>(status.st_size)};
+}
+
+struct FreeDecompressor {
+  void operator()(libdeflate_decompressor* one) const noexcept { libdeflate_free_decompressor(one); }
+};
+
+libdeflate_decompressor* decompressor_of_this_thread() {
+  thread_local const std::unique_ptr<libdeflate_decompressor, FreeDecompressor> one{libdeflate_alloc_decompressor()};
+  return one.get();
+}
+
+}  // namespace
+
+bool PackedBlobs::load(const fs::path& index, Pack& pack) {
+  fs::path data = index;
+  data.replace_extension(".pack");
+  pack.index_file = map(index, nullptr);
+  pack.pack_file = map(data, &pack.made);
+  pack.index = pack.index_file.span();
+  pack.pack = pack.pack_file.span();
+  if (pack.pack.size() < kPackHeader + 20 || pack.index.size() < kNames + kTrailers) return false;
+  if (!std::ranges::equal(pack.index.first(kIndexStart.size()), kIndexStart)) return false;
+  pack.objects = word_at(pack.index, kNames - 4);
+  return pack.index.size() >= kNames + pack.objects * (20 + 4 + 4) + kTrailers;
+}
+
+PackedBlobs PackedBlobs::open(const fs::path& folder) {
+  PackedBlobs blobs;
+  std::error_code ignored;  // what is not found here is asked of git
+  for (fs::directory_iterator at(folder, ignored), end; !ignored && at != end; at.increment(ignored)) {
+    if (at->path().extension() != ".idx") continue;
+    Pack pack;
+    if (load(at->path(), pack)) blobs.packs_.push_back(std::move(pack));
+  }
+  std::ranges::sort(blobs.packs_, {}, &Pack::made);
+  return blobs;
+}
+
+std::uint64_t PackedBlobs::offset_of(const Pack& pack, const ObjectId& blob) noexcept {
+  std::size_t low = blob[0] == 0 ? 0 : word_at(pack.index, kFanout + (blob[0] - 1u) * 4);
+  std::size_t high = word_at(pack.index, kFanout + blob[0] * 4u);
+  if (high > pack.objects) return kNone;
+  while (low < high) {
+    const std::size_t middle = low + (high - low) / 2;
+    const int order = std::memcmp(pack.index.data() + kNames + middle * 20, blob.data(), blob.size());
+    if (order == 0) {
+      const std::uint32_t offset = word_at(pack.index, kNames + pack.objects * 24 + middle * 4);
+      return (offset & 0x80000000u) == 0 && offset < pack.pack.size() - 20 ? offset : kNone;  // beyond 2 GiB: git's
+    }
+    (order < 0 ? low : high) = order < 0 ? middle + 1 : middle;
+  }
+  return kNone;
+}
+
+bool PackedBlobs::inflate(std::span<const std::uint8_t> entry, std::string& content) {
+  // Type and size: 4 bits of the size beside the type, then 7 a byte, the low ones first.
+  std::size_t at = 0;
+  const std::uint8_t first = entry[at++];
+  if ((first >> 4 & 7) != static_cast<std::uint8_t>(ObjectType::blob)) return false;
+  std::uint64_t size = first & 15;
+  int shift = 4;
+  for (std::uint8_t byte = first; (byte & 0x80) != 0; shift += 7) {
+    if (at >= entry.size() || shift > 28) return false;
+    byte = entry[at++];
+    size |= static_cast<std::uint64_t>(byte & 0x7f) << shift;
+  }
+  libdeflate_decompressor* const decompressor = decompressor_of_this_thread();
+  if (size > kLargest || decompressor == nullptr) return false;
+  content.resize_and_overwrite(size, [&](char* out, std::size_t room) {
+    std::size_t taken = 0, made = 0;
+    const auto result =
+        libdeflate_zlib_decompress_ex(decompressor, entry.data() + at, entry.size() - at, out, room, &taken, &made);
+    return result == LIBDEFLATE_SUCCESS && made == room ? room : 0;
+  });
+  return content.size() == size;
+}
+
+bool PackedBlobs::read(const ObjectId& blob, Cursor& cursor, std::string& content) const {
+  for (std::size_t i = 0; i < packs_.size(); ++i) {
+    const std::size_t number = (cursor.pack + i) % packs_.size();
+    const Pack& pack = packs_[number];
+    const std::uint64_t offset = offset_of(pack, blob);
+    if (offset == kNone) continue;
+    cursor.pack = number;
+    return offset >= kPackHeader && inflate(pack.pack.subspan(offset), content);
+  }
+  return false;
+}
+
+}  // namespace pawl::git

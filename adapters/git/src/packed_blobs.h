@@ -1,0 +1,48 @@
+// Blobs as they lie whole in the packs of a repository: what pawl wrote and nobody has packed again.
+//
+// For reading a million records: libgit2 checks the hash of each object and inflates with zlib, which together take
+// several times as long. Not for anything else: deltas, loose objects and packs made after open() are not found, and
+// the caller asks git. What is found was checked by zlib's Adler-32 only.
+//
+// Formats: gitformat-pack(5), index version 2. Every offset is checked against its file.
+#pragma once
+
+#include <filesystem>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "encoded.h"
+#include "file_mapping.h"
+
+namespace pawl::git {
+
+class PackedBlobs {
+ public:
+  /// Maps every pack of `folder` (objects/pack) that has an index of version 2; passes over what it cannot read.
+  [[nodiscard]] static PackedBlobs open(const std::filesystem::path& folder);
+
+  /// Where the thread last found something: neighbours lie together.
+  struct Cursor {
+    std::size_t pack = 0;
+  };
+  /// Replaces `content` by the blob's. False: it is not here, or not whole. Any thread, each with its own cursor.
+  [[nodiscard]] bool read(const ObjectId& blob, Cursor& cursor, std::string& content) const;
+
+ private:
+  struct Pack {
+    FileMapping index_file;
+    FileMapping pack_file;
+    std::span<const std::uint8_t> index;
+    std::span<const std::uint8_t> pack;
+    std::size_t objects = 0;
+    std::int64_t made = 0;  // order of packs: by age
+  };
+  [[nodiscard]] static bool load(const std::filesystem::path& index, Pack& pack);
+  [[nodiscard]] static std::uint64_t offset_of(const Pack& pack, const ObjectId& blob) noexcept;
+  [[nodiscard]] static bool inflate(std::span<const std::uint8_t> entry, std::string& content);
+
+  std::vector<Pack> packs_;
+};
+
+}  // namespace pawl::git
