@@ -33,7 +33,7 @@ constexpr Point kPoints[] = {
     {"the branch's lock is noted", "open|write */pawl/branch-lock"},
     {"the branch is locked", "open */refs/heads/*.lock"},
     {"the branch's new tip is written", "write */refs/heads/*.lock"},
-    {"the branch moves", "rename */refs/heads/main"},
+    {"the branch moves", "link|rename */refs/heads/main"},
     {"the branch's name is synced", "sync */refs/heads"},
     {"the branch's log is written", "write */logs/refs/heads/main"},
     {"a file of the work tree is made", "open */repo/stream-*.json"},
