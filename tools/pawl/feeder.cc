@@ -50,7 +50,7 @@ bool Feeder::feed_recovered() {
     const auto more = sources_.borrowed_journal->next(task);
     if (!more) return fail(more.error()), false;
     if (!*more) return true;
-    const auto held = planner_.holds(task.request, *sources_.borrowed_repository);
+    const auto held = planner_.holds(task.request);
     if (!held) return fail(held.error()), false;
     if (*held) {
       planner_.know_position(task.request);

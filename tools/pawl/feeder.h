@@ -27,10 +27,9 @@ enum class OnBadLine : std::uint8_t { stop, skip };
 class Feeder {
  public:
   struct Sources {
-    journal::Journal* borrowed_journal = nullptr;    // what it gives back goes first; null: nothing
-    git::Repository* borrowed_repository = nullptr;  // a handle of the feeder's own, to ask what is committed
+    journal::Journal* borrowed_journal = nullptr;  // what it gives back goes first; null: nothing
     std::vector<std::unique_ptr<input::Reader>> readers;
-    std::unique_ptr<git::RecordReader> failed;  // of borrowed_repository: failures to run again; null: none
+    std::unique_ptr<git::RecordReader> failed;  // failures to run again; null: none
     OnBadLine on_bad_line = OnBadLine::stop;
     bool hold_in_doubt = false;  // the call stage holds what is in doubt, so the rest of its stream is not asked for
   };

@@ -71,14 +71,11 @@ Result<Planner::Decision> Planner::offer(Request& request, Producer& producer) {
   return Decision::closed;
 }
 
-Result<bool> Planner::holds(const Request& recovered, git::Repository& repository) {
+Result<bool> Planner::holds(const Request& recovered) {
   if (borrowed_index_ == nullptr) return false;  // layout raw keeps no record of a key
   auto known = borrowed_index_->find(recovered.stream, recovered.id);
   if (!known) return std::unexpected(known.error());
-  if (!*known) return false;
-  // Not known: know() put the key in, so the journal held an older task of it too.
-  if ((*known)->task_id.run == 0) return git::holds(repository, recovered, git::Layout::record);
-  return (*known)->task_id >= recovered.task_id;
+  return *known && (*known)->task_id >= recovered.task_id;
 }
 
 void Planner::know_position(const Request& committed) {
@@ -88,7 +85,8 @@ void Planner::know_position(const Request& committed) {
 Result<void> Planner::know(const Request& recovered) {
   if (borrowed_index_ == nullptr) return {};
   know_position(recovered);
-  return borrowed_index_->put(recovered.stream, recovered.id, {recovered.position, recovered.digest, true, {}});
+  return borrowed_index_->put(recovered.stream, recovered.id,
+                              {recovered.position, recovered.digest, true, recovered.task_id});
 }
 
 Result<void> Planner::note_failure(const Request& request) {

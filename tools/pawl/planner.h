@@ -46,9 +46,9 @@ class Planner {
   /// own producer.
   [[nodiscard]] Result<Decision> offer(Request& request, Producer& producer);
 
-  /// Whether the branch already holds this task that the journal gives back: from the index where that knows (it was
-  /// built from the tip), else from git. Ask before offer() is called for the first time.
-  [[nodiscard]] Result<bool> holds(const Request& recovered, git::Repository& repository);
+  /// Whether the branch already holds this task that the journal gives back, or a younger one of its key that goes
+  /// there: from the index, which was made from the tip. Ask in the journal's order, before the first offer().
+  [[nodiscard]] Result<bool> holds(const Request& recovered);
 
   /// Makes a task known that the journal holds: the same key in an input is then skipped.
   [[nodiscard]] Result<void> know(const Request& recovered);

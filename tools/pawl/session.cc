@@ -246,7 +246,6 @@ void Session::start_feeding() {
       info(fmt::format("{}: {}", input::source_name(options_.inputs[i]), readers_[i]->how_chosen()));
   Feeder::Sources sources;
   sources.borrowed_journal = borrowed_journal_;
-  sources.borrowed_repository = look_up_.get();
   sources.readers = std::move(readers_);
   sources.failed = std::move(failed_);
   sources.on_bad_line = options_.on_bad_line == "skip" ? OnBadLine::skip : OnBadLine::stop;
@@ -433,7 +432,7 @@ int Session::finish() {
   last.elapsed = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - began_);
   const bool all_committed = last.status.unfinished == 0 && !fault_;
   if (index_ && all_committed && planner_->index_is_true())
-    if (auto marked = index_->mark_clean(*look_up_); !marked) complain(marked.error().context);
+    if (auto marked = index_->mark_clean(*look_up_, run_); !marked) complain(marked.error().context);
   ExitCode code = kAllDone;
   if (last.status.failed != 0 || last.bad_lines != 0) code = kSomeFailed;
   if (last.status.unfinished != 0 || !complete) code = kUnfinished;

@@ -30,6 +30,25 @@ Result<KeyTable::Source> source_of(Repository& repository) {
   return source;
 }
 
+/// Whether every commit from one tip (not included) to the other names this run in its trailer.
+Result<bool> only_commits_of(std::uint64_t run, Repository& repository, const KeyTable::Source& from,
+                             const KeyTable::Source& to) {
+  const std::string trailer = "\nPawl-Run: " + run_name(run) + '\n';
+  KeyTable::Source at = to;
+  while (at != from) {
+    if (at.has_tip == 0) return false;  // the branch was begun anew
+    const git_oid id = to_oid(at.tip);
+    git_commit* raw = nullptr;
+    if (git_commit_lookup(&raw, handle(repository), &id) != 0) return std::unexpected(git_error("reading a commit"));
+    const CommitHandle commit(raw);
+    if (std::string_view(git_commit_message(raw)).find(trailer) == std::string_view::npos) return false;
+    at.has_tip = git_commit_parentcount(raw) == 1 ? 1 : 0;
+    at.tip = at.has_tip != 0 ? from_oid(*git_commit_parent_id(raw, 0)) : ObjectId{};
+    if (git_commit_parentcount(raw) > 1) return false;
+  }
+  return true;
+}
+
 /// What is known of a stream this run has touched.
 struct Stream {
   std::uint64_t next = 0;       // take_position() gives this
@@ -40,7 +59,7 @@ struct Stream {
 }  // namespace
 
 struct KeyIndex::Impl {
-  explicit Impl(KeyTable opened) : table(std::move(opened)) {}
+  Impl(KeyTable held, const KeyTable::Source& tip) : table(std::move(held)), opened(tip) {}
 
   std::uint64_t hash_of(std::string_view stream, std::string_view id) {
     // The length keeps ("a", "bc") and ("ab", "c") apart.
@@ -108,6 +127,7 @@ struct KeyIndex::Impl {
 
   mutable std::mutex mutex;
   KeyTable table;
+  KeyTable::Source opened;                            // the tip at open()
   std::unordered_map<std::uint64_t, Stream> streams;  // by hash; about 56 bytes for each one touched
   std::string scratch;
   // After a failed write the table may be anything: every later call says so, and it is never marked clean.
@@ -124,11 +144,11 @@ Result<std::unique_ptr<KeyIndex>> KeyIndex::open(Repository& repository,
   if (!source) return std::unexpected(std::move(source.error()));
   auto kept = KeyTable::open(file, *source);
   if (!kept) return std::unexpected(std::move(kept.error()));
-  if (*kept) return std::unique_ptr<KeyIndex>(new KeyIndex(std::make_unique<Impl>(std::move(**kept))));
+  if (*kept) return std::unique_ptr<KeyIndex>(new KeyIndex(std::make_unique<Impl>(std::move(**kept), *source)));
 
   auto fresh = KeyTable::create(file);
   if (!fresh) return std::unexpected(std::move(fresh.error()));
-  auto impl = std::make_unique<Impl>(std::move(*fresh));
+  auto impl = std::make_unique<Impl>(std::move(*fresh), *source);
   if (auto built = impl->rebuild(repository, on_progress); !built) return std::unexpected(std::move(built.error()));
   if (auto marked = impl->mark_clean(*source); !marked) return std::unexpected(std::move(marked.error()));
   impl->streams.clear();
@@ -166,10 +186,14 @@ std::uint64_t KeyIndex::size() const {
   return impl_->table.keys();
 }
 
-Result<void> KeyIndex::mark_clean(Repository& repository) {
+Result<void> KeyIndex::mark_clean(Repository& repository, std::uint64_t run) {
   const std::lock_guard lock(impl_->mutex);
   auto source = source_of(repository);
   if (!source) return std::unexpected(std::move(source.error()));
+  auto only_ours = only_commits_of(run, repository, impl_->opened, *source);
+  if (!only_ours) return std::unexpected(std::move(only_ours.error()));
+  if (!*only_ours) return {};
+  impl_->opened = *source;
   return impl_->mark_clean(*source);
 }
 

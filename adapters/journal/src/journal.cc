@@ -69,6 +69,7 @@ struct Journal::Impl {
   const Options options;
   Recovery recovery;                   // the thread that calls next()
   std::unique_ptr<Message> forgotten;  // the same; marks that are to go together
+  bool streamed = false;               // the same; next() has come to its end
   const Left left;
   Counters counters;
   MessagePool pool;
@@ -327,7 +328,10 @@ Left Journal::left() const noexcept { return impl_->left; }
 
 Result<bool> Journal::next(Recovered& recovered) {
   auto more = impl_->recovery.next(recovered);
-  if (!more || !*more) impl_->send_forgotten();
+  if (!more || !*more) {
+    impl_->streamed = true;
+    impl_->send_forgotten();
+  }
   for (const Passed& passed : impl_->recovery.take_passed()) {
     auto message = impl_->pool.take();
     message->kind = Message::Kind::passed;
@@ -345,7 +349,7 @@ void Journal::forget(const Recovered& recovered) noexcept {
     forgotten->kind = Message::Kind::release;
   }
   forgotten->marks.push_back({recovered.save_mark, recovered.answer_mark, recovered.sent_mark});
-  if (forgotten->marks.size() >= kForgetTogether) impl_->send_forgotten();
+  if (impl_->streamed || forgotten->marks.size() >= kForgetTogether) impl_->send_forgotten();
 }
 
 Stats Journal::stats() const noexcept {

@@ -45,7 +45,7 @@ const Fault kFaults[] = {
     {"PackKeep", "write */tmp_keep_* 1+ ENOSPC", ENOSPC, "tmp_keep_"},
     {"PackName", "rename */objects/pack/*.pack 1+ EIO", EIO, ".pack"},
     {"PackIndexName", "rename */objects/pack/*.idx 1+ EROFS", EROFS, ".idx"},
-    {"PackFolderSync", "sync */objects/pack 1 EIO", EIO, "objects/pack"},
+    {"PackFolderSync", "sync */objects/pack 3+ EIO", EIO, "objects/pack"},
     {"RefOpen", "open */refs/heads/main.lock 1+ EROFS", EROFS, "refs/heads/main"},
     {"RefWrite", "write */refs/heads/main.lock 1+ ENOSPC", ENOSPC, "refs/heads/main"},
     {"RefSync", "sync */refs/heads/main.lock 1 EIO", EIO, "refs/heads/main"},

@@ -165,7 +165,7 @@ TEST_F(PawlVerify, NamesACacheOfKeysThatIsWrong) {
     auto index = git::KeyIndex::open(**repository);
     ASSERT_TRUE(index.has_value());
     ASSERT_TRUE((*index)->put("stream-0", "never committed", {7, {}, true}).has_value());
-    ASSERT_TRUE((*index)->mark_clean(**repository).has_value());
+    ASSERT_TRUE((*index)->mark_clean(**repository, 1).has_value());
   }
   const Verified found = verify(repo());
   EXPECT_EQ(found.code, 1);

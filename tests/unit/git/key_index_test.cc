@@ -51,8 +51,10 @@ Sample sample_of(const std::string& stream, const std::string& id, std::uint64_t
 // One commit by git's own importer, on top of the branch.
 class Import {
  public:
-  explicit Import(const fs::path& repo) : repo_(repo), stream_(dir_ / "stream", std::ios::binary) {
-    stream_ << "commit refs/heads/main\ncommitter A <a@example.org> 1700000000 +0000\ndata 1\nx\n";
+  explicit Import(const fs::path& repo) : repo_(repo), stream_(dir_ / "stream", std::ios::binary) { message("x"); }
+  explicit Import(const fs::path& repo, const std::string& text)
+      : repo_(repo), stream_(dir_ / "stream", std::ios::binary) {
+    message(text);
   }
   Import& from_tip() {
     stream_ << "from refs/heads/main^0\n";
@@ -75,6 +77,11 @@ class Import {
   }
 
  private:
+  void message(const std::string& text) {
+    stream_ << "commit refs/heads/main\ncommitter A <a@example.org> 1700000000 +0000\ndata " << text.size() << "\n"
+            << text << "\n";
+  }
+
   fs::path repo_;
   test::TempDir dir_;
   std::ofstream stream_;
@@ -100,6 +107,11 @@ class KeyIndexTest : public testing::Test {
   }
 
   fs::path repo() const { return dir_ / "repo"; }
+  void git(std::vector<std::string> words) {
+    words.insert(words.begin(), {"git", "-C", repo().string()});
+    test::Process run(words);
+    ASSERT_EQ(run.wait(), 0) << run.err();
+  }
   fs::path file() const { return repository_->private_folder() / "keys"; }
 
   test::TempDir dir_;
@@ -162,6 +174,50 @@ TEST_F(KeyIndexTest, FindsWhatTheBranchHoldsAndPassesOverTheRest) {
   EXPECT_EQ(next_position(*index, "other"), 0u);
 }
 
+TEST_F(KeyIndexTest, IsNotKeptWhenOthersHaveCommittedMeanwhile) {
+  const std::string ours = "one\n\nPawl-Run: " + run_name(1) + "\nPawl-Commit: 1\n";
+  for (const bool foreign : {false, true}) {
+    {
+      const auto index = open();
+      Import(repo(), ours).file("of-this-run", foreign ? "1" : "0").run();
+      if (foreign) Import(repo(), "a person\n").from_tip().file("theirs", "x").run();
+      Import(repo(), ours).from_tip().file("of-this-run", "2").run();
+      ASSERT_TRUE(index->mark_clean(*repository_, 1).has_value());
+    }
+    const auto index = open();
+    EXPECT_EQ(rebuilt_, foreign);
+    git({"update-ref", "-d", "refs/heads/main"});
+    static_cast<void>(open());
+  }
+}
+
+TEST_F(KeyIndexTest, ReadsRecordsHoweverGitKeepsThem) {
+  Import import(repo());
+  for (std::uint64_t i = 0; i < 300; ++i) import.record(sample_of("s", std::to_string(i), i));
+  import.run();
+  const auto rebuild = [&] {
+    fs::remove(file());
+    const auto index = open();
+    EXPECT_TRUE(rebuilt_);
+    EXPECT_EQ(index->size(), 300u);
+    for (std::uint64_t i = 0; i < 300; ++i) {
+      const auto key = found(*index, "s", std::to_string(i));
+      ASSERT_TRUE(key.has_value());
+      EXPECT_EQ(key->digest, digest_of(i * 7));
+      EXPECT_EQ(key->task_id, (TaskId{1000, i + 1}));
+    }
+  };
+  rebuild();
+  git({"repack", "-adfq", "--depth=50"});  // as deltas of each other
+  rebuild();
+  test::Process unpack(
+      {"sh", "-c",
+       "cd \"$0\" && mv .git/objects/pack/*.pack p && rm -f .git/objects/pack/* && git unpack-objects -q < p",
+       repo().string()});
+  ASSERT_EQ(unpack.wait(), 0) << unpack.err();  // each in a file
+  rebuild();
+}
+
 TEST_F(KeyIndexTest, IsUsedAgainOnlyWhenCleanAndOfTheTip) {
   Import(repo()).record(sample_of("s", "a", 0)).run();
   {
@@ -180,7 +236,7 @@ TEST_F(KeyIndexTest, IsUsedAgainOnlyWhenCleanAndOfTheTip) {
     EXPECT_FALSE(found(*index, "s", "b").has_value()) << "was never committed";
     EXPECT_EQ(next_position(*index, "s"), 1u);
     ASSERT_TRUE(index->put("s", "b", {7, digest_of(1), true}).has_value());
-    ASSERT_TRUE(index->mark_clean(*repository_).has_value());
+    ASSERT_TRUE(index->mark_clean(*repository_, 1).has_value());
   }
   {
     const auto index = open();
@@ -243,7 +299,7 @@ TEST_F(KeyIndexTest, AgreesWithAMapThroughReopening) {
       }
     }
     if (random.one_in(4'000)) {
-      ASSERT_TRUE(index->mark_clean(*repository_).has_value());
+      ASSERT_TRUE(index->mark_clean(*repository_, 1).has_value());
       index.reset();
       index = open();
       ASSERT_FALSE(rebuilt_);
@@ -345,7 +401,7 @@ TEST_F(KeyIndexTest, HoldsAHundredThousandKeysAndRebuildsThem) {
   }
   const double put = micros_each(std::chrono::steady_clock::now() - begin, kKeys);
   EXPECT_EQ(index->size(), 2 * kKeys);
-  ASSERT_TRUE(index->mark_clean(*repository_).has_value());
+  ASSERT_TRUE(index->mark_clean(*repository_, 1).has_value());
   index.reset();
   begin = std::chrono::steady_clock::now();
   index = open();

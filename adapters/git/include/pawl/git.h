@@ -117,7 +117,7 @@ struct CommittedKey {
   std::uint64_t position = 0;
   std::array<std::uint8_t, 16> digest{};  // of the request that produced it
   bool success = false;                   // the record is a 2xx answer
-  TaskId task_id{};                       // of the record; run 0: not known, ask holds()
+  TaskId task_id{};                       // of the record
 };
 
 /// Keys the branch holds: a cache on disk in the private folder, never trusted over git: rebuilt when missing,
@@ -142,9 +142,10 @@ class PAWL_API KeyIndex {
   void see_position(std::string_view stream, std::uint64_t position);
   [[nodiscard]] std::uint64_t size() const;
 
-  /// Declares the cache to be that of the present tip of the branch, durably. Without it the next open() rebuilds.
+  /// Declares the cache to be that of the present tip of the branch, durably; not if others than `run` (TaskId::run) have
+  /// committed since open(), who may have taken records out. Without it the next open() rebuilds.
   /// Call at the end of a run in which everything put() has been committed.
-  [[nodiscard]] Result<void> mark_clean(Repository& repository);
+  [[nodiscard]] Result<void> mark_clean(Repository& repository, std::uint64_t run);
 
  private:
   struct PAWL_LOCAL Impl;
