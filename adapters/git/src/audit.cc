@@ -53,10 +53,10 @@ class Audit {
   Result<void> open_cache(const std::optional<ObjectId>& tip);
   Result<void> look_at(const HistoryCommit& commit, const std::optional<ObjectId>& parent_tree, bool import);
   void check_trailers(const HistoryCommit& commit, std::size_t changes);
-  void look_at_change(const HistoryCommit& commit, const FileChange& change, bool own, std::vector<Brought>& brought);
+  void look_at_change(const HistoryCommit& commit, const PathChange& change, bool own, std::vector<Brought>& brought);
   void bring(const HistoryCommit& commit, const Brought& brought, bool own);
   void check_order(const HistoryCommit& commit, const Brought& brought, bool fresh);
-  void gone(const HistoryCommit& commit, const FileChange& change, FindingKind kind, const std::string& why);
+  void gone(const HistoryCommit& commit, const PathChange& change, FindingKind kind, const std::string& why);
   std::optional<ParsedRecord> read_record(const ObjectId& blob, std::string& why, bool& readable);
   void finish();
   void check_cache();
@@ -127,7 +127,7 @@ Result<void> Audit::look_at(const HistoryCommit& commit, const std::optional<Obj
   if (import && commit.number) runs_[commit.run] = {*commit.number, commit.id};
   if (own) check_trailers(commit, changes->size());
   std::vector<Brought> brought;
-  for (const FileChange& change : *changes) look_at_change(commit, change, own, brought);
+  for (const PathChange& change : *changes) look_at_change(commit, change, own, brought);
   std::ranges::sort(brought, {}, [](const Brought& one) { return one.record.task_id; });
   for (const Brought& one : brought) bring(commit, one, own);
   return {};
@@ -168,7 +168,7 @@ std::optional<ParsedRecord> Audit::read_record(const ObjectId& blob, std::string
   return std::nullopt;
 }
 
-void Audit::look_at_change(const HistoryCommit& commit, const FileChange& change, bool own,
+void Audit::look_at_change(const HistoryCommit& commit, const PathChange& change, bool own,
                            std::vector<Brought>& brought) {
   if (own && commit.raw) {
     if (!change.after) find(FindingKind::removed, &commit, change.path, "pawl removes nothing, and this commit did");
@@ -204,7 +204,7 @@ void Audit::look_at_change(const HistoryCommit& commit, const FileChange& change
 }
 
 /// The record that lay at a path is no longer there. Told at the end, unless its key comes back.
-void Audit::gone(const HistoryCommit& commit, const FileChange& change, FindingKind kind, const std::string& why) {
+void Audit::gone(const HistoryCommit& commit, const PathChange& change, FindingKind kind, const std::string& why) {
   std::string ignored;
   bool readable = true;
   const auto record = change.before ? read_record(*change.before, ignored, readable) : std::nullopt;

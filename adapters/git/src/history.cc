@@ -167,7 +167,7 @@ Result<TreeDiff::Content> TreeDiff::read(const ObjectId& tree) {
   return content;
 }
 
-Result<std::vector<FileChange>> TreeDiff::compare(const std::optional<ObjectId>& before, const ObjectId& after) {
+Result<std::vector<PathChange>> TreeDiff::compare(const std::optional<ObjectId>& before, const ObjectId& after) {
   changes_.clear();
   if (before != after) {
     if (auto entered = enter(before, after, {}); !entered) return std::unexpected(std::move(entered.error()));

@@ -40,7 +40,7 @@ struct History {
 /// Errors: repository (a commit is missing or damaged).
 [[nodiscard]] Result<History> read_history(git_repository* repository, git_odb* odb, std::optional<ObjectId> tip);
 
-struct FileChange {
+struct PathChange {
   std::string path;
   std::optional<ObjectId> before;  // none: the file is new
   std::optional<ObjectId> after;   // none: the file is gone
@@ -53,7 +53,7 @@ class TreeDiff {
 
   /// Files that differ, by path. `before`: none stands for an empty tree. Errors: repository (a tree is missing or
   /// damaged).
-  [[nodiscard]] Result<std::vector<FileChange>> compare(const std::optional<ObjectId>& before, const ObjectId& after);
+  [[nodiscard]] Result<std::vector<PathChange>> compare(const std::optional<ObjectId>& before, const ObjectId& after);
 
  private:
   using Content = std::shared_ptr<const std::string>;
@@ -68,7 +68,7 @@ class TreeDiff {
   git_odb* borrowed_odb_;
   std::unordered_map<ObjectId, Content, Hash> cache_;  // what one commit has is what the next one is compared with
   std::size_t cached_bytes_ = 0;
-  std::vector<FileChange> changes_;
+  std::vector<PathChange> changes_;
 };
 
 }  // namespace pawl::git

@@ -24,9 +24,9 @@ constexpr Point kPoints[] = {
     {"a segment is removed or set aside", "unlink|rename */journal/*.spare"},
     {"the work tree's marker is written", "write */pawl/work-tree.new"},
     {"the work tree's marker gets its place", "rename */pawl/work-tree"},
-    {"a pack is written", "write */objects/pack/tmp_pack_*"},
-    {"a pack is synced", "sync */objects/pack/tmp_pack_*"},
-    {"a pack's index is synced", "sync */objects/pack/tmp_idx_*"},
+    {"a pack is written", "write */tmp_pack_*"},
+    {"a pack is synced", "sync */tmp_pack_*"},
+    {"a pack's index is synced", "sync */tmp_idx_*"},
     {"a pack gets its name", "rename */objects/pack/*.pack"},
     {"a pack's index gets its name", "rename */objects/pack/*.idx"},
     {"the names of packs are synced", "sync */objects/pack"},
@@ -53,7 +53,7 @@ constexpr Point kPoints[] = {
 std::span<const Point> points() { return kPoints; }
 
 const Point& point_that_leaves_tasks() {
-  static constexpr Point kPoint = {"the first pack is synced", "sync */objects/pack/tmp_pack_*"};
+  static constexpr Point kPoint = {"the first pack is synced", "sync */tmp_pack_*"};
   return kPoint;
 }
 
