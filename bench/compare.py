@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs the engine's benchmarks beside their peers and prints one table with ratios and targets.
+"""Runs the benchmarks of engine and journal beside their peers and prints one table with ratios and targets.
 
 usage: python3 bench/compare.py --build build/release [--rounds 5] [--json out.json] [--filter REGEX]
 
@@ -53,6 +53,10 @@ def status(who, loaded, counter="p50"):
 
 def turns(who, streams, shuffled):
     return ("turns_bench", f"bm_{who}/streams:{streams}/shuffled:{shuffled}", "per_task")
+
+
+def journal(who, group):
+    return ("journal_bench", f"bm_{who}/group:{group}", "per_record")
 
 
 FASTER = "peer/pawl"  # how many times the peer's cost is ours: more is better
@@ -167,6 +171,11 @@ def order_rows():
     return rows
 
 
+def save_rows():
+    return [Row(f"groups of {group:,}, against append and fdatasync", journal("journal_save", group),
+                journal("append_fdatasync", group), FASTER, 0.8) for group in (1, 64, 1024)]
+
+
 # What a row is about; the targets stand in the rows.
 GROUPS = [
     ("No-op pipeline, a task from submit to retire: 1 producer, 64 streams, 1,024 in flight", pipeline_rows()),
@@ -176,6 +185,7 @@ GROUPS = [
     ("Admission alone", admission_rows()),
     ("Submit latency", submit_rows()),
     ("Snapshot, flush, wake-up", latency_rows()),
+    ("Durable saves of 1 KB, in TMPDIR", save_rows()),
 ]
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -38,7 +38,7 @@ Result<void> judge_tail(SegmentReader& reader, Found found, std::span<const Segm
 }
 
 Result<LeftSegment> scan_segment(SegmentReader& reader, const SegmentName& name, std::uint32_t index, Scan& scan,
-                                 std::vector<TaskId>& tasks, Found& found) {
+                                 Found& found) {
   LeftSegment segment{name};
   RecordView view;
   for (;;) {
@@ -50,7 +50,7 @@ Result<LeftSegment> scan_segment(SegmentReader& reader, const SegmentName& name,
     const Kind kind = view.header.kind;
     if (kind == Kind::task) {
       ++segment.tasks;
-      tasks.push_back(view.header.key);
+      scan.tasks.push_back({view.header.key, view.offset, index});
     } else if (kind == Kind::answer || kind == Kind::sent || kind == Kind::settled) {
       ++segment.notes;
       scan.left.answers += kind == Kind::answer;
@@ -68,13 +68,12 @@ const NotePlace* newest(std::span<const NotePlace> notes) noexcept {
   return notes.empty() ? nullptr : &notes.back();
 }
 
-std::uint64_t count_in_doubt(const std::vector<NotePlace>& notes, std::vector<TaskId> tasks) {
-  std::ranges::sort(tasks);
+std::uint64_t count_in_doubt(const std::vector<NotePlace>& notes, const std::vector<TaskPlace>& tasks) {
   std::uint64_t count = 0;
   for (std::size_t first = 0, end = 0; first < notes.size(); first = end) {
     while (end < notes.size() && notes[end].key == notes[first].key) ++end;
     const bool sent = newest(std::span(notes).subspan(first, end - first))->kind == Kind::sent;
-    if (sent && std::ranges::binary_search(tasks, notes[first].key)) ++count;
+    if (sent && std::ranges::binary_search(tasks, notes[first].key, {}, &TaskPlace::key)) ++count;
   }
   return count;
 }
@@ -85,12 +84,11 @@ Result<Scan> scan_folder(const std::filesystem::path& folder) {
   auto names = list_segments(folder);
   if (!names) return std::unexpected(std::move(names.error()));
   Scan scan;
-  std::vector<TaskId> tasks;
   for (std::size_t i = 0; i < names->size(); ++i) {
     auto reader = SegmentReader::open((*names)[i]);
     if (!reader) return std::unexpected(std::move(reader.error()));
     Found found = Found::end;
-    auto segment = scan_segment(*reader, (*names)[i], static_cast<std::uint32_t>(i), scan, tasks, found);
+    auto segment = scan_segment(*reader, (*names)[i], static_cast<std::uint32_t>(i), scan, found);
     if (!segment) return std::unexpected(std::move(segment.error()));
     if (!segment->sealed) {
       auto judged = judge_tail(*reader, found, std::span(*names).subspan(i + 1), scan.left);
@@ -100,8 +98,10 @@ Result<Scan> scan_folder(const std::filesystem::path& folder) {
     scan.left.bytes += segment->end - kSegmentHeaderBytes;
     scan.segments.push_back(std::move(*segment));
   }
-  std::ranges::sort(scan.notes, {}, [](const NotePlace& a) { return std::tuple(a.key, a.segment, a.offset); });
-  scan.left.in_doubt = count_in_doubt(scan.notes, std::move(tasks));
+  const auto place = [](const auto& a) { return std::tuple(a.key, a.segment, a.offset); };
+  std::ranges::sort(scan.tasks, {}, place);
+  std::ranges::sort(scan.notes, {}, place);
+  scan.left.in_doubt = count_in_doubt(scan.notes, scan.tasks);
   return scan;
 }
 
@@ -113,6 +113,7 @@ Result<Recovery> Recovery::open(const std::filesystem::path& folder) {
   if (!recovery.scan_.segments.empty()) recovery.next_number_ = recovery.scan_.segments.back().name.number + 1;
   if (auto repaired = recovery.repair(folder); !repaired) return std::unexpected(std::move(repaired.error()));
   recovery.notes_used_.resize(recovery.scan_.segments.size());
+  for (const LeftSegment& segment : recovery.scan_.segments) recovery.tasks_to_come_.push_back(segment.tasks);
   return recovery;
 }
 
@@ -143,37 +144,41 @@ Result<void> Recovery::repair(const std::filesystem::path& folder) {
 }
 
 Result<bool> Recovery::next(Recovered& recovered) {
-  RecordView view;
-  while (at_ < scan_.segments.size()) {
-    const LeftSegment& segment = scan_.segments[at_];
-    if (segment.empty()) {  // was removed at open()
-      pass_segment();
-      continue;
-    }
-    if (!tasks_) {
-      auto reader = SegmentReader::open(segment.name);
-      if (!reader) return std::unexpected(std::move(reader.error()));
-      tasks_ = std::move(*reader);
-    }
-    if (tasks_->offset() >= segment.end) {
-      pass_segment();
-      continue;
-    }
-    const std::uint64_t place = tasks_->offset();
-    auto found = tasks_->next(view);
-    if (!found) return std::unexpected(std::move(found.error()));
-    if (*found != Found::record) return std::unexpected(tasks_->damage(place, "it has changed since it was opened"));
-    if (view.header.kind != Kind::task) continue;
-    if (!decode_request(view.borrowed_payload, recovered.request))
-      return std::unexpected(tasks_->damage(place, "a task record has an impossible content"));
-    recovered.request.task_id = view.header.key;
-    recovered.save_mark = segment.name.number;
-    if (auto filled = fill_notes(recovered); !filled) return std::unexpected(std::move(filled.error()));
-    return true;
+  pass_segments();
+  if (task_ == scan_.tasks.size()) {
+    scan_.tasks = {};
+    scan_.notes = {};
+    task_ = 0;
+    tasks_.reset();
+    answer_.reset();
+    return false;
   }
-  scan_.notes = {};
-  answer_.reset();
-  return false;
+  const TaskPlace& place = scan_.tasks[task_++];
+  auto reader = reader_of(place.segment, tasks_);
+  if (!reader) return std::unexpected(std::move(reader.error()));
+  RecordView view;
+  (*reader)->seek(place.offset);
+  auto found = (*reader)->next(view);
+  if (!found) return std::unexpected(std::move(found.error()));
+  if (*found != Found::record || view.header.key != place.key)
+    return std::unexpected((*reader)->damage(place.offset, "it has changed since it was opened"));
+  if (!decode_request(view.borrowed_payload, recovered.request))
+    return std::unexpected((*reader)->damage(place.offset, "a task record has an impossible content"));
+  recovered.request.task_id = place.key;
+  recovered.save_mark = scan_.segments[place.segment].name.number;
+  --tasks_to_come_[place.segment];
+  if (auto filled = fill_notes(recovered); !filled) return std::unexpected(std::move(filled.error()));
+  return true;
+}
+
+Result<SegmentReader*> Recovery::reader_of(std::uint32_t segment, std::optional<SegmentReader>& reader) const {
+  const SegmentName& name = scan_.segments[segment].name;
+  if (!reader || reader->header().number != name.number) {
+    auto opened = SegmentReader::open(name);
+    if (!opened) return std::unexpected(std::move(opened.error()));
+    reader = std::move(*opened);
+  }
+  return &*reader;
 }
 
 Result<void> Recovery::fill_notes(Recovered& recovered) {
@@ -195,25 +200,21 @@ Result<void> Recovery::fill_notes(Recovered& recovered) {
 }
 
 Result<void> Recovery::fill_answer(const NotePlace& place, Outcome& outcome) {
-  const LeftSegment& segment = scan_.segments[place.segment];
-  if (!answer_ || answer_->header().number != segment.name.number) {
-    auto reader = SegmentReader::open(segment.name);
-    if (!reader) return std::unexpected(std::move(reader.error()));
-    answer_ = std::move(*reader);
-  }
+  auto reader = reader_of(place.segment, answer_);
+  if (!reader) return std::unexpected(std::move(reader.error()));
   RecordView view;
-  answer_->seek(place.offset);
-  auto found = answer_->next(view);
+  (*reader)->seek(place.offset);
+  auto found = (*reader)->next(view);
   if (!found) return std::unexpected(std::move(found.error()));
   if (*found != Found::record || !decode_outcome(view.borrowed_payload, outcome))
-    return std::unexpected(answer_->damage(place.offset, "an answer record has an impossible content"));
+    return std::unexpected((*reader)->damage(place.offset, "an answer record has an impossible content"));
   return {};
 }
 
-void Recovery::pass_segment() {
-  passed_.push_back({scan_.segments[at_].name.number, notes_used_[at_]});
-  tasks_.reset();
-  ++at_;
+/// In order, so that all tasks whose notes a passed segment holds have been handed out.
+void Recovery::pass_segments() {
+  for (; passed_to_ < scan_.segments.size() && tasks_to_come_[passed_to_] == 0; ++passed_to_)
+    passed_.push_back({scan_.segments[passed_to_].name.number, notes_used_[passed_to_]});
 }
 
 }  // namespace pawl::journal

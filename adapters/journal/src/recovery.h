@@ -32,9 +32,18 @@ struct NotePlace {
 };
 static_assert(sizeof(NotePlace) <= 32);
 
+/// Where a task lies. One for every task left, too.
+struct TaskPlace {
+  TaskId key;
+  std::uint64_t offset = 0;
+  std::uint32_t segment = 0;  // index into Scan::segments
+};
+static_assert(sizeof(TaskPlace) <= 32);
+
 struct Scan {
   std::vector<LeftSegment> segments;  // all, oldest first; at most the last that holds anything is not sealed
-  std::vector<NotePlace> notes;       // by key, and of one key oldest first
+  std::vector<TaskPlace> tasks;  // by key: in the order of acceptance. Inputs of one stream may be saved in another
+  std::vector<NotePlace> notes;  // by key, and of one key oldest first
   Left left;
 };
 
@@ -68,14 +77,17 @@ class Recovery {
   [[nodiscard]] Result<void> repair(const std::filesystem::path& folder);
   [[nodiscard]] Result<void> fill_notes(Recovered& recovered);
   [[nodiscard]] Result<void> fill_answer(const NotePlace& place, Outcome& outcome);
-  void pass_segment();
+  [[nodiscard]] Result<SegmentReader*> reader_of(std::uint32_t segment, std::optional<SegmentReader>& reader) const;
+  void pass_segments();
 
   Scan scan_;
   std::uint64_t next_number_ = 1;
-  std::size_t at_ = 0;                     // index of the segment being streamed
-  std::optional<SegmentReader> tasks_;     // of that segment
-  std::optional<SegmentReader> answer_;    // of the segment the last answer came from
-  std::vector<std::uint64_t> notes_used_;  // by segment
+  std::size_t task_ = 0;                      // index of the next one
+  std::size_t passed_to_ = 0;                 // index of the first segment that is not passed
+  std::optional<SegmentReader> tasks_;        // of the segment the last task came from
+  std::optional<SegmentReader> answer_;       // of the segment the last answer came from
+  std::vector<std::uint64_t> tasks_to_come_;  // by segment
+  std::vector<std::uint64_t> notes_used_;     // by segment
   std::vector<Passed> passed_;
 };
 

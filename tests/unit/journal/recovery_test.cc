@@ -18,11 +18,11 @@ using test::TempDir;
 constexpr std::uint64_t kSmallSegment = 64 * 1024;
 
 /// Writes `count` tasks, each a group of its own, and leaves them.
-void leave_tasks(const Options& options, std::uint64_t count, std::size_t bytes) {
+void leave_tasks(const Options& options, std::uint64_t count, std::size_t bytes, std::uint64_t first = 1) {
   const auto journal = test::open_journal(options);
   Collector sink;
   journal->attach(sink);
-  const auto tasks = plain_tasks(1, count, bytes);
+  const auto tasks = plain_tasks(first, count, bytes);
   for (std::size_t i = 0; i < tasks.size(); ++i) {
     Task* task = tasks[i].get();
     journal->take({&task, 1});
@@ -32,6 +32,39 @@ void leave_tasks(const Options& options, std::uint64_t count, std::size_t bytes)
 
 /// A segment as a killed process leaves it: without the seal a clean end writes.
 std::string without_seal(const std::string& bytes) { return bytes.substr(0, bytes.size() - kRecordHeaderBytes); }
+
+TEST(JournalRecovery, GivesTasksBackInTheOrderOfAcceptanceHoweverTheyWereSaved) {
+  const TempDir dir;
+  constexpr std::uint64_t kTasks = 600;
+  const Options options{.folder = dir.path(), .segment_bytes = kSmallSegment};
+  {
+    const auto journal = test::open_journal(options);
+    Collector sink;
+    journal->attach(sink);
+    const auto tasks = plain_tasks(1, kTasks, 500);
+    auto saved = pointers(tasks);
+    for (std::size_t at = 0; at + 200 <= saved.size(); at += 150)  // also across the ends of segments
+      std::ranges::reverse(std::span(saved).subspan(at, 200));
+    for (std::size_t i = 0; i < saved.size(); ++i) {
+      journal->take({&saved[i], 1});
+      sink.wait_for(i + 1);
+    }
+  }
+  const auto journal = test::open_journal(options);
+  Collector sink;
+  journal->attach(sink);
+  Recovered recovered;
+  for (std::uint64_t i = 1; i <= kTasks; ++i) {
+    const auto more = journal->next(recovered);
+    ASSERT_TRUE(more && *more);
+    ASSERT_EQ(recovered.request.task_id.ordinal, i);
+    journal->forget(recovered);
+  }
+  const auto end = journal->next(recovered);
+  ASSERT_TRUE(end && !*end);
+  journal->stop();
+  EXPECT_TRUE(test::files_in(dir.path()).empty()) << "every segment is released";
+}
 
 TEST(JournalRecovery, ATornTailIsCutAtEveryLengthOfTheLastRecord) {
   const TempDir dir;
@@ -72,13 +105,13 @@ TEST(JournalRecovery, AppendingGoesOnBehindATornTailUnderANewNumber) {
   const auto path = dir / "journal/00000001.journal";
   const std::string whole = without_seal(test::read_file(path));
   test::write_file(path, whole.substr(0, whole.size() - 60));
-  leave_tasks(options, 2, 70);
+  leave_tasks(options, 2, 70, 4);
   EXPECT_TRUE(std::filesystem::exists(dir / "journal/00000002.journal"));
   const auto journal = test::open_journal(options);
   const auto left = test::read_all(*journal);
   ASSERT_EQ(left.size(), 4u);
   EXPECT_EQ(left[1].request.body, test::plain_request(2, 50).body);
-  EXPECT_EQ(left[2].request.body, test::plain_request(1, 70).body);
+  EXPECT_EQ(left[2].request.body, test::plain_request(4, 70).body);
   EXPECT_EQ(journal->left().torn_bytes, 0u);
 }
 

@@ -92,7 +92,7 @@ class PAWL_API Journal final : public SaveStage, public SendLog {
 
   /// Streams what was left, in the order of acceptance: fills `recovered` (buffers are re-used) and returns true, or
   /// false at the end. The outcome's kind is `none` unless an answer was journalled. One thread; the stage may be
-  /// running. Memory: 32 bytes per answer and mark left. Errors: io, journal, as open().
+  /// running. Memory: 32 bytes per task, answer and mark left. Errors: io, journal, as open().
   [[nodiscard]] Result<bool> next(Recovered& recovered);
 
   /// Git holds this task already: it counts as released, at the latest when next() has come to its end or the stage
