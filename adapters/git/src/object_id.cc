@@ -11,7 +11,7 @@
 #include "hex.h"
 
 namespace pawl::git {
-std::string_view name_of(ObjectType type) noexcept {
+std::string_view type_name(ObjectType type) noexcept {
   switch (type) {
     case ObjectType::commit: return "commit";
     case ObjectType::tree: return "tree";
@@ -23,7 +23,7 @@ std::string_view name_of(ObjectType type) noexcept {
 
 ObjectId hash_object(ObjectType type, std::string_view content) noexcept {
   std::array<char, 32> header;  // "commit " + 20 digits + NUL at most
-  const std::string_view name = name_of(type);
+  const std::string_view name = type_name(type);
   char* end = header.data();
   std::memcpy(end, name.data(), name.size());
   end += name.size();

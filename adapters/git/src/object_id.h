@@ -18,7 +18,7 @@ namespace pawl::git {
 enum class ObjectType : std::uint8_t { commit = 1, tree = 2, blob = 3, tag = 4 };
 
 /// Git's own word for a type ("blob", …).
-[[nodiscard]] std::string_view name_of(ObjectType type) noexcept;
+[[nodiscard]] std::string_view type_name(ObjectType type) noexcept;
 
 /// SHA-1 of "<type> <size>\0" + content. Any thread.
 [[nodiscard]] ObjectId hash_object(ObjectType type, std::string_view content) noexcept;

@@ -142,9 +142,9 @@ class PAWL_API KeyIndex {
   void see_position(std::string_view stream, std::uint64_t position);
   [[nodiscard]] std::uint64_t size() const;
 
-  /// Declares the cache to be that of the present tip of the branch, durably; not if others than `run` (TaskId::run) have
-  /// committed since open(), who may have taken records out. Without it the next open() rebuilds.
-  /// Call at the end of a run in which everything put() has been committed.
+  /// Declares the cache to be that of the present tip of the branch, durably; not if others than `run` (TaskId::run)
+  /// have committed since open(), who may have taken records out. Without it the next open() rebuilds. Call at the end
+  /// of a run in which everything put() has been committed.
   [[nodiscard]] Result<void> mark_clean(Repository& repository, std::uint64_t run);
 
  private:
