@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <span>
 #include <utility>
@@ -82,15 +83,15 @@ Error KeyTable::io_error(const char* what) const {
           number};
 }
 
-Result<void> KeyTable::map() {
-  mapping_ = FileMapping(handle_.get(), (buckets() + 1) * kPageSize);
-  if (mapping_.bytes() == nullptr) return std::unexpected(io_error("mapping"));
-  return {};
-}
-
-const KeyTable::Page& KeyTable::page_at(std::uint64_t number) const noexcept {
-  // Pages are plain data, aligned as the mapping is; pwrite() and a shared mapping see the same bytes.
-  return *reinterpret_cast<const Page*>(mapping_.bytes() + (number + 1) * kPageSize);
+KeyTable::Page KeyTable::page_at(std::uint64_t number) const noexcept {
+  Page page;
+  const ::ssize_t size =
+      read_at(handle_.get(), {reinterpret_cast<char*>(&page), sizeof page}, (number + 1) * kPageSize);
+  if (size < 0) {
+    std::fprintf(stderr, "pawl: %s\n", io_error("reading").context.c_str());
+    std::abort();
+  }
+  return page;  // zeros where the file has been cut short
 }
 
 bool KeyTable::page_is_sound(const Page& page, std::uint64_t number) noexcept {
@@ -133,7 +134,7 @@ bool KeyTable::pages_are_sound() const noexcept {
   std::uint64_t entries = 0;
   std::uint64_t keys = 0;
   for (std::uint64_t number = 0; number < buckets(); ++number) {
-    const Page& page = page_at(number);
+    const Page page = page_at(number);
     if (!page_is_sound(page, number)) return false;
     entries += page.count;
     for (std::size_t i = 0; i < page.count; ++i) keys += page.entries[i].kind == static_cast<std::uint8_t>(Kind::key);
@@ -157,7 +158,6 @@ Result<std::optional<KeyTable>> KeyTable::open(const std::filesystem::path& file
   if (!table.header_is_sound(static_cast<std::uint64_t>(status.st_size))) return std::nullopt;
   const Source held{table.header_.branch_hash, table.header_.has_tip, table.header_.tip};
   if (table.header_.clean != 1 || held != source) return std::nullopt;
-  if (auto mapped = table.map(); !mapped) return std::unexpected(std::move(mapped.error()));
   if (!table.pages_are_sound()) return std::nullopt;
   return table;
 }
@@ -175,7 +175,6 @@ Result<KeyTable> KeyTable::create_empty(const std::filesystem::path& file, const
     return std::unexpected(table.io_error("making"));
   }
   if (auto written = table.write_header(); !written) return std::unexpected(std::move(written.error()));
-  if (auto mapped = table.map(); !mapped) return std::unexpected(std::move(mapped.error()));
   return table;
 }
 
@@ -198,7 +197,7 @@ Result<KeyTable> KeyTable::create(const std::filesystem::path& file) {
 std::optional<KeyTable::Entry> KeyTable::find(std::uint64_t hash, Kind kind) const noexcept {
   std::uint64_t number = bucket_of(hash);
   for (std::uint64_t looked_at = 0; looked_at < buckets(); ++looked_at) {
-    const Page& page = page_at(number);
+    const Page page = page_at(number);
     const std::size_t count = std::min<std::size_t>(page.count, kEntriesPerPage);  // whoever else wrote to the file
     for (std::size_t i = 0; i < count; ++i) {
       if (matches(page.entries[i], hash, kind)) return page.entries[i];
@@ -283,7 +282,7 @@ Result<void> KeyTable::grow() {
 Result<void> KeyTable::move_entries_to(KeyTable& larger) const {
   std::vector<Entry> strays;
   for (std::uint64_t number = 0; number < buckets(); ++number) {
-    const Page& page = page_at(number);
+    const Page page = page_at(number);
     std::array<Page, 2> halves;
     for (std::size_t i = 0; i < page.count; ++i) {
       const std::uint64_t home = larger.bucket_of(page.entries[i].hash);

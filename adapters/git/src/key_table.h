@@ -6,8 +6,7 @@
 // Layout: a page of header, then 2^n pages (buckets) of 84 entries of 48 bytes behind 32 bytes of page header; every
 // page has a CRC-32. The upper n bits of the hash choose the bucket; when it is full the next one is taken. Above
 // 70 % load the file is written anew with twice the buckets. Numbers as they lie in memory: the file is private to
-// one machine. It is read through a mapping (a look-up makes no system call) and written with pwrite, so that a full
-// disk is an error and not a signal.
+// one machine. It is not mapped: a mapping of all that a run touches would count as the process's memory.
 //
 // Not thread-safe: the index has the mutex.
 #pragma once
@@ -22,7 +21,6 @@
 #include <pawl/error.h>
 
 #include "encoded.h"
-#include "file_mapping.h"
 #include "key_hash.h"
 
 namespace pawl::git {
@@ -74,6 +72,7 @@ class KeyTable {
   /// Makes an empty table in place of whatever `file` is. Errors: io.
   [[nodiscard]] static Result<KeyTable> create(const std::filesystem::path& file);
 
+  /// Ends the process if the disk cannot read: what is accepted is in the journal.
   [[nodiscard]] std::optional<Entry> find(std::uint64_t hash, Kind kind) const noexcept;
   /// Adds an entry or replaces the one of the same hash and kind. Errors of this and the next: io.
   [[nodiscard]] Result<void> put(const Entry& entry);
@@ -120,10 +119,9 @@ class KeyTable {
   [[nodiscard]] std::uint64_t bucket_of(std::uint64_t hash) const noexcept {
     return hash >> (64 - header_.bucket_bits);
   }
-  [[nodiscard]] const Page& page_at(std::uint64_t number) const noexcept;
+  [[nodiscard]] Page page_at(std::uint64_t number) const noexcept;
   [[nodiscard]] static bool page_is_sound(const Page& page, std::uint64_t number) noexcept;
   [[nodiscard]] Result<void> write_page(std::uint64_t number, Page& page);
-  [[nodiscard]] Result<void> map();
   [[nodiscard]] Result<void> write_header();
   [[nodiscard]] Result<void> sync();
   [[nodiscard]] Result<void> mark_in_use();
@@ -136,7 +134,6 @@ class KeyTable {
 
   std::filesystem::path file_;
   FileHandle handle_;
-  FileMapping mapping_;
   Header header_;
 };
 
