@@ -346,7 +346,7 @@ bool Transfer::take_status_line(std::string_view line) noexcept {
   if (space != std::string_view::npos) {
     std::from_chars(line.data() + space + 1, line.data() + line.size(), status_);
   }
-  return status_ >= 100 || refuse("it has no status");
+  return (status_ >= 100 && status_ <= 999) || refuse("it has no status of three digits");
 }
 
 bool Transfer::take_field(std::string_view name, std::string_view value) {

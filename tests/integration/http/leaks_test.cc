@@ -25,13 +25,13 @@ constexpr bool kSanitized = true;  // what it sets aside says nothing
 constexpr bool kSanitized = false;
 #endif
 constexpr std::size_t kWindow = 256;                // tasks at once, used again and again
-constexpr std::size_t kGrowthMax = 16 << 20;        // after the first tenth
+constexpr std::size_t kGrowthMax = 32 << 20;        // after the first tenth, in which a short run warms up
 constexpr std::size_t kBodyMax = 100'000;           // Options::response_bytes_max
 constexpr std::ptrdiff_t kDescriptorsMax = 64 * 8;  // both ends of all connections, and more than twice that
 
 std::size_t outcomes_wanted() {
   const char* text = std::getenv("PAWL_OUTCOMES");
-  return text != nullptr ? std::stoull(text) : kSanitized ? 3'000 : 20'000;
+  return text != nullptr ? std::stoull(text) : kSanitized ? 2'000 : 10'000;
 }
 
 std::ptrdiff_t open_descriptors() {
@@ -101,6 +101,7 @@ class Servers {
           test::TlsSession session(connection, stranger_);
           static_cast<void>(session.accept());
         }),
+        not_secure_([](Connection& connection) { connection.send("this is not TLS\r\n"); }),
         other_(ScriptedServer::answering([](const SeenRequest& request) { return response(200, request.target); })) {}
 
   [[nodiscard]] std::vector<Kind> kinds() const {
@@ -129,7 +130,7 @@ class Servers {
         {plain_.url("/long-line"), "bad_response", 1, 10},
         {plain_.url("/lengths"), "bad_response", 1, 10},
         {plain_.url("/garbage"), "bad_response", 1, 10},
-        {"https" + plain_.url("/").substr(4), "tls_failed", 2, 5},
+        {"https" + not_secure_.url("/").substr(4), "tls_failed", 2, 5},
         {"https" + secure_.url("/").substr(4), "certificate_invalid", 1, 3},
         {refused, "connect_failed", 2, 20},
         {"http://pawl.invalid/", "dns_failed", 2, 2},
@@ -188,7 +189,7 @@ class Servers {
     return lines;
   }();
   const test::Certificate stranger_{{}};
-  ScriptedServer plain_, secure_, other_;
+  ScriptedServer plain_, secure_, not_secure_, other_;
 };
 
 void prepare(Task& task, std::size_t number, const Kind& kind, std::size_t kind_index) {
