@@ -63,8 +63,8 @@ std::string packed(const std::string& plain) {
 /// How a kind of call ends, of two attempts, and how often in a thousand there is one.
 struct Kind {
   std::string url;
-  std::string outcome;  // "BODY" in it: the request's own; '|' between those that may come
-  unsigned attempts;
+  std::string outcome;  // "BODY" in it: the request's own
+  unsigned attempts;    // at least
   unsigned weight;
 };
 
@@ -208,10 +208,13 @@ void check(const Task& task, const Kind& kind) {
   }
   std::string expected = kind.outcome;
   if (const auto at = expected.find("BODY"); at != std::string::npos) expected.replace(at, 4, task.request.body);
+  // A server that closes may reset the connection before its last words are read: that is retried.
+  const bool reset = became == "connection_reset" && expected == "truncated";
   // Not EXPECT_EQ of bodies: they are long.
-  EXPECT_TRUE(became == expected) << task.request.url << " became " << became.substr(0, 100) << ", "
-                                  << task.outcome.error_message;
-  EXPECT_EQ(task.outcome.attempts, kind.attempts) << task.request.url;
+  EXPECT_TRUE(became == expected || reset)
+      << task.request.url << " became " << became.substr(0, 100) << ", " << task.outcome.error_message;
+  EXPECT_GE(task.outcome.attempts, kind.attempts) << task.request.url;
+  EXPECT_LE(task.outcome.attempts, 2u) << task.request.url;
 }
 
 Options mixed_options() {
