@@ -16,6 +16,8 @@ CurlString part_of(CURLU* handle, CURLUPart part, unsigned flags) {
 
 std::string parse_url(CURLU* handle, const std::string& url, std::string* origin) {
   if (url.find('\0') != std::string::npos) return "the URL contains a NUL byte";
+  // Else a relative one would be taken as relative to what the handle was set to before: somebody else's.
+  curl_url_set(handle, CURLUPART_HOST, nullptr, 0);
   const CURLUcode code = curl_url_set(handle, CURLUPART_URL, url.c_str(), 0);
   if (code != CURLUE_OK) return std::string("the URL cannot be used: ") + curl_url_strerror(code);
   const CurlString scheme = part_of(handle, CURLUPART_SCHEME, 0);

@@ -227,6 +227,10 @@ TEST(CallStage, RefusesWhatCannotBeSent) {
   expect_failure(caller.call("http://"), "bad_url", 0);
   expect_failure(caller.call("http://127.0.0.1:99999/"), "bad_url", 0);
   expect_failure(caller.call("http://127.0.0.1/", "G T"), "bad_request", 0);
+  // Neither is it relative to the last one's.
+  EXPECT_TRUE(caller.call("http://127.0.0.1:" + std::to_string(ScriptedServer::closed_port())).outcome.attempts > 0);
+  expect_failure(caller.call("nonsense"), "bad_url", 0);
+  expect_failure(caller.call("/v1/chat"), "bad_url", 0);
   Task& smuggler = caller.task("http://127.0.0.1/");
   smuggler.request.headers = {"X: a\r\nY: b"};
   caller.take(smuggler);

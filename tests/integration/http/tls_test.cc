@@ -1,104 +1,187 @@
-// TLS against the openssl program: a certificate nobody vouches for, and one that the given file vouches for.
-#include <fcntl.h>
-#include <signal.h>
-#include <spawn.h>
-#include <sys/wait.h>
-
-#include <fstream>
-
+// TLS that is not as it should be: certificates that are not to be trusted, handshakes that fail or hang, connections
+// that are cut off.
 #include "harness.h"
 #include "temp_dir.h"
-
-extern char** environ;
+#include "tls_server.h"
 
 namespace pawl::http {
 namespace {
 
-/// `openssl s_server -www` on a port of its choice.
-class TlsServer {
- public:
-  explicit TlsServer(const test::TempDir& dir) {
-    const std::string key = (dir / "key.pem").string();
-    const std::string config = (dir / "openssl.cnf").string();
-    std::ofstream(config) << "[req]\ndistinguished_name=name\nprompt=no\nx509_extensions=ext\n[name]\nCN=127.0.0.1\n"
-                             "[ext]\nsubjectAltName=IP:127.0.0.1\nbasicConstraints=critical,CA:TRUE\n";
-    certificate_ = (dir / "certificate.pem").string();
-    const std::string make = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -config '" + config + "' -keyout '" +
-                             key + "' -out '" + certificate_ + "' 2>/dev/null";
-    EXPECT_EQ(std::system(make.c_str()), 0) << make;
-    int pipe[2];
-    EXPECT_EQ(::pipe2(pipe, O_CLOEXEC), 0);
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, pipe[1], 1);
-    std::vector<std::string> words = {"openssl", "s_server", "-accept", "127.0.0.1:0", "-www",
-                                      "-key",    key,        "-cert",   certificate_};
-    std::vector<char*> arguments;
-    for (auto& word : words) arguments.push_back(word.data());
-    arguments.push_back(nullptr);
-    EXPECT_EQ(::posix_spawnp(&pid_, "openssl", &actions, nullptr, arguments.data(), environ), 0);
-    posix_spawn_file_actions_destroy(&actions);
-    ::close(pipe[1]);
-    std::string said;
-    char byte = 0;
-    // "ACCEPT 127.0.0.1:43210"
-    while (::read(pipe[0], &byte, 1) == 1) {
-      if (byte != '\n') {
-        said.push_back(byte);
-        continue;
-      }
-      if (said.starts_with("ACCEPT ")) break;
-      said.clear();
-    }
-    EXPECT_TRUE(said.starts_with("ACCEPT ")) << said;
-    port_ = said.substr(said.rfind(':') + 1);
-    output_ = pipe[0];
-  }
-  ~TlsServer() {
-    ::kill(pid_, SIGKILL);
-    ::waitpid(pid_, nullptr, 0);
-    ::close(output_);
-  }
-  TlsServer(const TlsServer&) = delete;
-  TlsServer& operator=(const TlsServer&) = delete;
+using std::chrono::hours;
+using std::chrono::milliseconds;
+using test::Certificate;
+using test::TlsSession;
 
-  [[nodiscard]] std::string url(const std::string& host = "127.0.0.1") const {
-    return "https://" + host + ":" + port_ + "/";
+/// An authority that the client trusts, and one that it does not.
+class CallStageTls : public ::testing::Test {
+ protected:
+  CallStageTls() {
+    trusted_.write(dir_ / "trusted.pem");
+    options_.ca_file = (dir_ / "trusted.pem").string();
+    options_.retry_max = 1;
   }
-  [[nodiscard]] const std::string& certificate() const { return certificate_; }
+  static std::string https(const ScriptedServer& server, const std::string& host = "127.0.0.1") {
+    return "https://" + host + ":" + std::to_string(server.port()) + "/";
+  }
+  /// Answers each connection once, properly.
+  static ScriptedServer::Script serving(const Certificate& certificate) {
+    return [&certificate](Connection& connection) {
+      TlsSession session(connection, certificate);
+      if (!session.accept()) return;
+      while (!session.read_head().empty()) session.send(response(200, "secure"));
+    };
+  }
+  /// Calls a server that proves itself so; what becomes of it.
+  Task call(const Certificate& certificate, const std::string& host = "127.0.0.1") {
+    ScriptedServer server(serving(certificate));
+    Caller caller(options_);
+    Task& task = caller.call(https(server, host));
+    Task result;
+    result.outcome = task.outcome;
+    return result;
+  }
 
- private:
-  std::string certificate_;
-  std::string port_;
-  pid_t pid_ = -1;
-  int output_ = -1;  // kept open: the program must be able to write
+  const test::TempDir dir_;
+  const Certificate trusted_{{.authority = true}};
+  const Certificate stranger_{{.authority = true}};
+  const Certificate good_{{}, &trusted_};
+  Options options_ = quick();
 };
 
-TEST(CallStageTls, RefusesACertificateNobodyVouchesFor) {
-  const test::TempDir dir;
-  TlsServer server(dir);
-  Caller caller;
-  expect_failure(caller.call(server.url()), "certificate_invalid", 1);
+TEST_F(CallStageTls, TrustsTheGivenFileForTheRightName) {
+  expect_answer(call(good_), 200, "secure");
+  expect_answer(call(Certificate({.name = "DNS:localhost"}, &trusted_), "localhost"), 200, "secure");
 }
 
-TEST(CallStageTls, TrustsTheGivenFileForTheRightNameOnly) {
-  const test::TempDir dir;
-  TlsServer server(dir);
-  Options options = quick();
-  options.ca_file = server.certificate();
-  Caller caller(options);
-  const Task& task = caller.call(server.url());
-  EXPECT_TRUE(task.outcome.success()) << task.outcome.error_message;
-  EXPECT_NE(task.outcome.body.find("s_server"), std::string::npos);
-  expect_failure(caller.call(server.url("localhost")), "certificate_invalid", 1);
+TEST_F(CallStageTls, RefusesWhatNobodyVouchesFor) {
+  expect_failure(call(Certificate({.name = "IP:127.0.0.1"})), "certificate_invalid", 1);
+  expect_failure(call(Certificate({}, &stranger_)), "certificate_invalid", 1);
+  options_.ca_file.clear();  // the system's own
+  expect_failure(call(good_), "certificate_invalid", 1);
 }
 
-TEST(CallStageTls, AServerWithoutTlsIsAFailedHandshake) {
-  ScriptedServer server([](Connection& connection) { connection.send("HTTP/1.1 200 X\r\n\r\n"); });
-  Options options = quick();
-  options.retry_max = 1;
+TEST_F(CallStageTls, RefusesAnotherName) {
+  expect_failure(call(good_, "localhost"), "certificate_invalid", 1);
+  expect_failure(call(Certificate({.name = "IP:127.0.0.2"}, &trusted_)), "certificate_invalid", 1);
+  expect_failure(call(Certificate({.name = "DNS:*.localhost"}, &trusted_), "localhost"), "certificate_invalid", 1);
+}
+
+TEST_F(CallStageTls, RefusesTheWrongTime) {
+  expect_failure(call(Certificate({.from = hours(-48), .until = hours(-24)}, &trusted_)), "certificate_invalid", 1);
+  expect_failure(call(Certificate({.from = hours(24), .until = hours(48)}, &trusted_)), "certificate_invalid", 1);
+}
+
+TEST_F(CallStageTls, RefusesALeafThatSignsOthers) {
+  const Certificate leaf({}, &trusted_);
+  expect_failure(call(Certificate({}, &leaf)), "certificate_invalid", 1);
+}
+
+TEST_F(CallStageTls, AServerThatDoesNotSpeakItIsAFailedHandshake) {
+  for (const std::string& said : {std::string("HTTP/1.1 200 X\r\n\r\n"), std::string(1000, '\x16'), std::string()}) {
+    ScriptedServer server([&](Connection& connection) {
+      connection.send(said);
+      connection.finish_sending();
+      connection.hang();
+    });
+    Caller caller(options_);
+    expect_failure(caller.call(https(server)), "tls_failed", 2);
+    EXPECT_EQ(server.connections(), 2);
+  }
+}
+
+TEST_F(CallStageTls, AResetWithinTheHandshakeIsRetried) {
+  ScriptedServer server([](Connection& connection) {
+    connection.pause(milliseconds(1));
+    connection.reset();
+  });
+  Caller caller(options_);
+  const Task& task = caller.call(https(server));
+  EXPECT_TRUE(task.outcome.error_code == "tls_failed" || task.outcome.error_code == "connection_reset" ||
+              task.outcome.error_code == "connect_failed")
+      << task.outcome.error_code;
+  EXPECT_EQ(task.outcome.attempts, 2u);
+}
+
+TEST_F(CallStageTls, AHandshakeThatHangsEndsWithTheTimeForConnecting) {
+  ScriptedServer server([](Connection& connection) { connection.hang(); });
+  options_.connect_timeout = milliseconds(50);
+  Caller caller(options_);
+  expect_failure(caller.call(https(server)), "timeout", 2);
+}
+
+/// What becomes of a response that ends with or without TLS saying so.
+std::string cut_off(const Options& options, const Certificate& certificate, const std::string& bytes, bool finish) {
+  ScriptedServer server([&](Connection& connection) {
+    TlsSession session(connection, certificate);
+    if (!session.accept() || session.read_head().empty()) return;
+    session.send(bytes);
+    if (finish) session.finish();
+  });
   Caller caller(options);
-  expect_failure(caller.call("https://127.0.0.1:" + std::to_string(server.port())), "tls_failed", 2);
+  const Task& task = caller.call("https://127.0.0.1:" + std::to_string(server.port()) + "/");
+  EXPECT_EQ(task.outcome.attempts, task.outcome.kind == Outcome::Kind::answered ? 1u : 2u);
+  if (task.outcome.kind == Outcome::Kind::failed) return task.outcome.error_code;
+  return std::to_string(task.outcome.status_code) + " " + task.outcome.body;
+}
+
+TEST_F(CallStageTls, ABodyThatIsCutOffIsNotWhole) {
+  const std::string no_length = "HTTP/1.1 200 X\r\n\r\nabc";
+  EXPECT_EQ(cut_off(options_, good_, no_length, true), "200 abc");
+  // A body without a length ends with its connection; libcurl 7.88 does not say how that ended.
+  const std::string became = cut_off(options_, good_, no_length, false);
+  EXPECT_TRUE(became == "truncated" || became == "200 abc") << became;
+  const std::string too_short = "HTTP/1.1 200 X\r\nContent-Length: 9\r\n\r\nabc";
+  EXPECT_EQ(cut_off(options_, good_, too_short, true), "truncated");
+  EXPECT_EQ(cut_off(options_, good_, too_short, false), "truncated");
+  EXPECT_EQ(cut_off(options_, good_, response(200, "abc"), false), "200 abc");
+}
+
+TEST_F(CallStageTls, AKeptConnectionThatClosesIsReplacedWithoutAnAttempt) {
+  ScriptedServer server([&](Connection& connection) {
+    TlsSession session(connection, good_);
+    if (!session.accept() || session.read_head().empty()) return;
+    session.send(response(200, "once"));
+    if (connection.number() % 2 == 0) session.finish();
+    if (connection.number() % 3 == 0) static_cast<void>(session.read_head());
+  });
+  options_.retry_max = 0;
+  Caller caller(options_);
+  for (int i = 0; i < 12; ++i) expect_answer(caller.call(https(server)), 200, "once");
+  EXPECT_EQ(server.connections(), 12);
+}
+
+/// Bodies of five calls on one connection whose server sends an answer to nobody behind each of its own.
+std::vector<std::string> bodies_with_more_behind_them(const Options& given, const Certificate& certificate,
+                                                      const std::string& body) {
+  ScriptedServer server([&](Connection& connection) {
+    TlsSession session(connection, certificate);
+    if (!session.accept()) return;
+    while (!session.read_head().empty()) session.send(response(200, body) + response(200, "evil"));
+  });
+  Options options = given;
+  options.parallel_max = 1;
+  Caller caller(options);
+  for (int i = 0; i < 5; ++i) caller.task("https://127.0.0.1:" + std::to_string(server.port()) + "/");
+  caller.take_all();
+  caller.wait();
+  std::vector<std::string> bodies;
+  for (const auto& task : caller.tasks()) bodies.push_back(task.outcome.body);
+  return bodies;
+}
+
+TEST_F(CallStageTls, BytesBehindAnAnswerAnswerNobody) {
+  EXPECT_EQ(bodies_with_more_behind_them(options_, good_, "own"), std::vector<std::string>(5, "own"));
+}
+
+TEST_F(CallStageTls, BytesBehindALongAnswerAnswerNobody) {
+  Options version = options_;
+  version.version = Version::http2;
+  if (!version.validate()) {
+    GTEST_SKIP() << "libcurl before 8 leaves what is behind the last byte of a body in its TLS library, where nobody "
+                    "can see it, and takes it for the next answer";
+  }
+  const std::string body(100'000, 'o');
+  EXPECT_TRUE(bodies_with_more_behind_them(options_, good_, body) == std::vector<std::string>(5, body));
 }
 
 }  // namespace

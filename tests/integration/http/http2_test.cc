@@ -1,0 +1,164 @@
+// HTTP/2: refused with the reason where libcurl loses requests over it; where it does not, streams that are reset and
+// connections that are given up.
+#include "http2_server.h"
+
+#include "harness.h"
+
+namespace pawl::http {
+namespace {
+
+using test::Http2Session;
+
+Options http2() {
+  Options options = quick();
+  options.version = Version::http2_prior_knowledge;
+  options.retry_max = 1;
+  return options;
+}
+
+/// Empty: this libcurl will do.
+std::string why_not() {
+  const auto valid = http2().validate();
+  return valid ? std::string() : valid.error().context;
+}
+
+TEST(Http2, IsRefusedWithTheReasonOrWorks) {
+  for (const Version version : {Version::http2, Version::http2_prior_knowledge}) {
+    Options options = quick();
+    options.version = version;
+    const auto made = make_call_stage(options);
+    if (made) continue;
+    EXPECT_EQ(made.error().code, ErrorCode::unsupported);
+    EXPECT_NE(made.error().context.find("needs libcurl 8 or later"), std::string::npos) << made.error().context;
+  }
+}
+
+/// What the server does with the first request of a task; the later ones it answers with "at last".
+struct Fault {
+  std::string name;
+  std::function<void(Http2Session&, std::uint32_t stream)> act;
+  std::string outcome;
+  unsigned attempts;  // of two; '0': one or two, libcurl repeats some by itself
+};
+
+void PrintTo(const Fault& fault, std::ostream* out) { *out << fault.name; }
+
+// Error codes of RFC 9113 section 7.
+constexpr std::uint32_t kNoError = 0, kProtocolError = 1, kInternalError = 2, kRefusedStream = 7, kCancel = 8,
+                        kEnhanceYourCalm = 11;
+
+std::vector<Fault> faults() {
+  const auto reset = [](std::uint32_t error) {
+    return [error](Http2Session& session, std::uint32_t stream) { session.reset(stream, error); };
+  };
+  return {
+      {"Answers", [](Http2Session& session, std::uint32_t stream) { session.answer(stream, "first"); }, "200 first", 1},
+      {"ResetStreamWithInternalError", reset(kInternalError), "200 at last", 2},
+      {"ResetStreamWithProtocolError", reset(kProtocolError), "200 at last", 2},
+      {"ResetStreamWithCancel", reset(kCancel), "200 at last", 2},
+      {"ResetStreamWithEnhanceYourCalm", reset(kEnhanceYourCalm), "200 at last", 2},
+      {"ResetStreamRefused", reset(kRefusedStream), "200 at last", 0},
+      {"ResetStreamAfterHeaders",
+       [](Http2Session& session, std::uint32_t stream) {
+         session.send_headers(stream);
+         session.reset(stream, kInternalError);
+       },
+       "200 at last", 2},
+      {"ResetStreamWithinTheBody",
+       [](Http2Session& session, std::uint32_t stream) {
+         session.send_headers(stream);
+         session.send(Http2Session::kData, 0, stream, "half");
+         session.reset(stream, kInternalError);
+       },
+       "200 at last", 2},
+      {"GoAwayBeforeTheRequestWasLookedAt", [](Http2Session& session, std::uint32_t) { session.go_away(0, kNoError); },
+       "200 at last", 0},
+      {"GoAwayWithAnError", [](Http2Session& session, std::uint32_t) { session.go_away(0, kEnhanceYourCalm); },
+       "200 at last", 0},
+      {"GoAwayThenTheAnswer",
+       [](Http2Session& session, std::uint32_t stream) {
+         session.go_away(stream, kNoError);
+         session.answer(stream, "first");
+       },
+       "200 first", 1},
+      {"ClosedWithoutAnswer", [](Http2Session&, std::uint32_t) {}, "200 at last", 2},
+      {"ClosedWithinTheBody",
+       [](Http2Session& session, std::uint32_t stream) {
+         session.send_headers(stream);
+         session.send(Http2Session::kData, 0, stream, "half");
+       },
+       "200 at last", 2},
+      {"BodyOfAnotherStream", [](Http2Session& session, std::uint32_t stream) { session.answer(stream + 2, "evil"); },
+       "200 at last", 2},
+  };
+}
+
+class Http2Fault : public ::testing::TestWithParam<Fault> {};
+
+TEST_P(Http2Fault, IsRetriedOrAnswered) {
+  if (const std::string reason = why_not(); !reason.empty()) GTEST_SKIP() << reason;
+  const Fault& fault = GetParam();
+  std::atomic<bool> done{false};
+  ScriptedServer server([&](Connection& connection) {
+    Http2Session session(connection);
+    if (!session.begin()) return;
+    while (const std::uint32_t stream = session.next_request()) {
+      if (done.exchange(true)) {
+        session.answer(stream, "at last");
+        continue;
+      }
+      fault.act(session, stream);
+      if (fault.name.starts_with("Closed") || fault.name.starts_with("GoAway")) return;
+    }
+  });
+  Caller caller(http2());
+  const Task& task = caller.call(server.url(), "POST", "body");
+  EXPECT_EQ(task.outcome.error_code, "") << task.outcome.error_message;
+  EXPECT_EQ(std::to_string(task.outcome.status_code) + " " + task.outcome.body, fault.outcome);
+  if (fault.attempts != 0) {
+    EXPECT_EQ(task.outcome.attempts, fault.attempts);
+  }
+  for (int i = 0; i < 3; ++i) expect_answer(caller.call(server.url(), "POST", "body"), 200, "at last");
+}
+
+INSTANTIATE_TEST_SUITE_P(Http2, Http2Fault, ::testing::ValuesIn(faults()),
+                         [](const auto& row) { return row.param.name; });
+
+TEST(Http2, ThatIsNoneIsAFailure) {
+  if (const std::string reason = why_not(); !reason.empty()) GTEST_SKIP() << reason;
+  ScriptedServer server([](Connection& connection) {
+    connection.send("HTTP/1.1 400 X\r\nContent-Length: 0\r\n\r\n");
+    connection.finish_sending();
+    connection.hang();
+  });
+  Caller caller(http2());
+  const Task& task = caller.call(server.url());
+  EXPECT_EQ(task.outcome.kind, Outcome::Kind::failed);
+  EXPECT_NE(task.outcome.error_code, "call_failed") << task.outcome.error_message;
+}
+
+TEST(Http2, ManyCallsShareAConnection) {
+  if (const std::string reason = why_not(); !reason.empty()) GTEST_SKIP() << reason;
+  ScriptedServer server([](Connection& connection) {
+    Http2Session session(connection);
+    if (!session.begin()) return;
+    while (const std::uint32_t stream = session.next_request()) session.answer(stream, std::to_string(stream));
+  });
+  Options options = http2();
+  options.parallel_max = 16;
+  options.retry_max = 0;
+  Caller caller(options);
+  for (int i = 0; i < 200; ++i) caller.task(server.url());
+  caller.take_all();
+  caller.wait();
+  std::set<std::string> streams;
+  for (const auto& task : caller.tasks()) {
+    EXPECT_TRUE(task.outcome.success()) << task.outcome.error_code << ": " << task.outcome.error_message;
+    streams.insert(task.outcome.body);
+  }
+  EXPECT_EQ(server.connections(), 1);
+  EXPECT_EQ(streams.size(), 200u);
+}
+
+}  // namespace
+}  // namespace pawl::http
