@@ -78,6 +78,10 @@ static void add_api_options(CLI::App& command, RunOptions& options) {
   command.add_option("--parallel-max-host", options.parallel_max_host, "calls at once to one host (0: no own bound)")
       ->capture_default_str()
       ->group("API");
+  command
+      .add_flag("--stream-serial", options.stream_serial,
+                "at most one call of a stream at a time, in order; behind a task that is held, its stream waits too")
+      ->group("API");
   command.add_option("--retry", options.retry, "calls again after a transient failure")
       ->capture_default_str()
       ->group("API");
@@ -113,6 +117,30 @@ static void add_api_options(CLI::App& command, RunOptions& options) {
       ->group("API")
       ->excludes(http2)
       ->excludes(prior);
+}
+
+static void add_budget_options(CLI::App& command, RunOptions& options) {
+  command
+      .add_option(
+          "--budget-calls", options.budget_calls,
+          "at most this many calls leave, retries counted (0: no bound). When a budget is spent, no new call "
+          "begins, those on their way are finished and committed, the exit code is 7, and `pawl resume` goes on "
+          "with the same budget anew")
+      ->type_name("N")
+      ->group("Budget");
+  command
+      .add_option("--budget-tokens", options.budget_tokens,
+                  "no new call once answers have told of this many tokens (0: no bound); what is on its way then comes "
+                  "on top")
+      ->type_name("N")
+      ->group("Budget");
+  command.add_option("--budget-tokens-by", options.budget_tokens_by, "where an answer's JSON tells its tokens")
+      ->type_name("POINTER")
+      ->capture_default_str()
+      ->group("Budget");
+  command.add_option("--budget-time", options.budget_time, "no new call later than this after the start (0: no bound)")
+      ->type_name("TIME")
+      ->group("Budget");
 }
 
 static void add_repository_options(CLI::App& command, RunOptions& options) {
@@ -167,6 +195,7 @@ static void add_safety_options(CLI::App& command, RunOptions& options) {
 
 void add_shared_options(CLI::App& command, RunOptions& options) {
   add_api_options(command, options);
+  add_budget_options(command, options);
   add_repository_options(command, options);
   add_safety_options(command, options);
   command.add_option("--tasks-in-flight", options.tasks_in_flight, "most tasks read and not yet committed")

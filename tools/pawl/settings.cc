@@ -70,6 +70,11 @@ void each_setting(Options& options, Visit&& visit) {
   visit("bearer-env", options.bearer_env);
   visit("parallel-max", options.parallel_max);
   visit("parallel-max-host", options.parallel_max_host);
+  visit("stream-serial", options.stream_serial);
+  visit("budget-calls", options.budget_calls);
+  visit("budget-tokens", options.budget_tokens);
+  visit("budget-tokens-by", options.budget_tokens_by);
+  visit("budget-time", options.budget_time);
   visit("retry", options.retry);
   visit("retry-delay", options.retry_delay);
   visit("retry-max-time", options.retry_max_time);

@@ -61,6 +61,10 @@ Result<http::Options> http_options(const RunOptions& options, const mockapi::Ser
   http::Options http;
   http.parallel_max = options.parallel_max;
   http.parallel_max_host = options.parallel_max_host;
+  if (options.stream_serial) http.stream_calls = http::StreamCalls::serial;
+  http.budget_calls = options.budget_calls;
+  http.budget_tokens = options.budget_tokens;
+  http.budget_tokens_at = options.budget_tokens_by;
   http.retry_max = options.retry;
   http.retry_delay = options.retry_delay.value;
   http.retry_time_max = options.retry_max_time.value;
