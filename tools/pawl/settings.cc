@@ -137,9 +137,7 @@ bool replace_durably(const std::string& file, std::string_view content) {
 Result<void> write_settings(const RunOptions& options, const std::string& file) {
   std::ostringstream out;
   out << kFirstLine << '\n';
-  RunOptions kept = options;
-  if (kept.proxy.find('@') != std::string::npos) kept.proxy.clear();  // it holds a password
-  each_setting(kept,
+  each_setting(options,
                [&](const char* name, const auto& value) { out << name << '=' << encode(text_of(value)) << '\n'; });
   for (const auto& header : options.headers) out << "header=" << encode(header) << '\n';
   if (!replace_durably(file, out.str()))

@@ -486,6 +486,7 @@ void CurlCallStage::record(Call& call, const Attempt& attempt, std::string failu
   outcome.status_code = attempt.status;
   if (attempt.failure == Failure::none) {
     outcome.kind = Outcome::Kind::answered;
+    setup_.secrets.hide_in_answer(outcome);
   } else {
     outcome.kind = Outcome::Kind::failed;
     outcome.body.clear();

@@ -235,10 +235,7 @@ std::string Transfer::failure_text(Failure failure, CURLcode code) const {
   }
   if (headers_too_large_) return "the response's headers are larger than " + std::to_string(kHeaderBytesMax) + " bytes";
   std::string text = error_text_[0] != '\0' ? error_text_.data() : curl_easy_strerror(code);
-  const std::string& secret = setup_.options.bearer;
-  for (auto at = text.find(secret); !secret.empty() && at != std::string::npos; at = text.find(secret)) {
-    text.replace(at, secret.size(), "…");
-  }
+  setup_.secrets.hide_in_message(text);
   return text;
 }
 

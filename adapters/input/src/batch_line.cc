@@ -100,7 +100,7 @@ Parsed<void> BatchLine::parse(std::string_view line, Request& request) {
   }
   if (auto read = read_text(fields.url, "url", request.url); !read) return read;
   if (auto joined = absolute_url(fields.url->text, request.url); !joined) {
-    return fault_in_field(offset_in(line, fields.url->raw), "url", joined.error(), shown(*fields.url));
+    return fault_in_field(offset_in(line, fields.url->raw), "url", joined.error(), shown_url(fields.url->text));
   }
   if (auto read = read_body(fields.body, fields.body_encoding, request); !read) return read;
   if (auto read = read_headers(fields.headers, request); !read) return read;
@@ -214,6 +214,9 @@ Parsed<void> BatchLine::read_headers(const JsonMember* member, Request& request)
         return fault_in_field(offset, "headers", "header names of letters, digits and '-'", in_quotes(header.name));
       }
       const std::string where = "headers." + std::string(header.name);
+      if (names_a_secret(header.name)) {
+        return fault_in_field(offset, where, "no header with credentials (they would be kept in the record)", "one");
+      }
       if (!header.has_text) return fault_in_field(offset, where, "a string", header.kind());
       if (!is_header_value(header.text)) {
         return fault_in_field(offset, where, "a string without CR, LF and NUL", shown(header));

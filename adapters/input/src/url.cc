@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "fault.h"
 #include "text.h"
 
 namespace pawl::input {
@@ -38,6 +39,15 @@ std::optional<std::string> find_url_fault(std::string_view url) {
   if (authority.substr(0, host).empty()) return "a URL with a host";
   if (host < authority.size() && !is_port(authority.substr(host + 1))) return "a port of 0 to 65535";
   return std::nullopt;
+}
+
+std::string shown_url(std::string_view url) {
+  const std::size_t slashes = url.find("//");
+  const std::size_t start = slashes == std::string_view::npos ? 0 : slashes + 2;
+  // The last one, wherever it is: a password that is not encoded may hold anything.
+  const std::size_t at = url.rfind('@');
+  if (at == std::string_view::npos || at < start) return in_quotes(url);
+  return in_quotes(std::string(url.substr(0, start)).append("[credentials]").append(url.substr(at)));
 }
 
 UrlBase::UrlBase(std::string_view url)

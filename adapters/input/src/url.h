@@ -13,6 +13,9 @@ namespace pawl::input {
 /// User names and passwords are refused: a URL goes into the record, and secrets must not.
 [[nodiscard]] std::optional<std::string> find_url_fault(std::string_view url);
 
+/// In quotes, for a message: what may be a user name and a password is left out.
+[[nodiscard]] std::string shown_url(std::string_view url);
+
 /// A base such as "https://host/v1", ready to be joined to.
 class UrlBase {
  public:

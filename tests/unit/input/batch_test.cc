@@ -181,7 +181,7 @@ TEST_F(BatchFile, UrlFaultsSayWhatWasExpected) {
   EXPECT_EQ(error_of("http://h:65536/"), start + "a port of 0 to 65535, got \"http://h:65536/\"");
   EXPECT_EQ(error_of("http://[::1"), start + "an IPv6 address in brackets, got \"http://[::1\"");
   EXPECT_EQ(error_of("http://[::1]x"), start + "a port behind the IPv6 address, got \"http://[::1]x\"");
-  EXPECT_EQ(error_of("http://u:p@h/"), start + "a URL without user name and password, got \"http://u:p@h/\"");
+  EXPECT_EQ(error_of("http://u:p@h/"), start + "a URL without user name and password, got \"http://[credentials]@h/\"");
   EXPECT_EQ(error_of("http://h/a b"), start + "a URL without spaces and control characters, got \"http://h/a b\"");
   EXPECT_EQ(error_of("http://h/\\r\\nX: y"),
             start + "a URL without spaces and control characters, got \"http://h/\\x0d\\x0aX: y\"");

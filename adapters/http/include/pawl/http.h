@@ -2,7 +2,7 @@
 // what came back.
 //
 // Every attempt of a task carries the same `Idempotency-Key`, also after a crash and in another process. Secrets given
-// in Options reach only the origin (scheme, host, port) a task names, and no error, statistic or log.
+// in Options reach only the origin (scheme, host, port) a task names, and no outcome, error, statistic or log.
 //
 // When not to use it: for protocols other than http and https, for responses that must be streamed (each is held in
 // memory whole, bounded by `response_bytes_max`), and for a handful of calls where one blocking handle will do.
@@ -73,10 +73,13 @@ struct PAWL_API Options {
   std::uint64_t response_bytes_max = 64ull << 20;     // ≥ 1: body after content-coding is undone
   std::vector<std::string> headers;                   // "Name: value" for every request; a task's own come first
   std::string bearer;                                 // secret; sent as `Authorization: Bearer …`; empty: none
-  std::string proxy;                                  // URL; empty: http_proxy, https_proxy, all_proxy, no_proxy
-  std::vector<std::string> connect_to;                // "HOST:PORT:TO_HOST:TO_PORT", as curl's --connect-to: where to
-                                                      // connect for a URL's host and port instead
-  std::string ca_file;                                // PEM; empty: CURL_CA_BUNDLE, SSL_CERT_FILE, the system's own
+  std::vector<std::string> secrets;     // that `headers` hold: where an answer repeats one of these or the
+                                        // bearer, or a message a proxy's credentials, "[secret]" is put;
+                                        // in answers only secrets of 8 bytes or more
+  std::string proxy;                    // URL; empty: http_proxy, https_proxy, all_proxy, no_proxy
+  std::vector<std::string> connect_to;  // "HOST:PORT:TO_HOST:TO_PORT", as curl's --connect-to: where to
+                                        // connect for a URL's host and port instead
+  std::string ca_file;                  // PEM; empty: CURL_CA_BUNDLE, SSL_CERT_FILE, the system's own
   Version version = Version::http1_1;
   Redirects redirects = Redirects::refuse;
   OnUnknown on_unknown = OnUnknown::retry;

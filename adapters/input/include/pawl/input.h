@@ -44,6 +44,10 @@ enum class Format : std::uint8_t {
 /// "auto", "batch", "lines", "urls", "files": the command line's spelling.
 [[nodiscard]] PAWL_API std::string_view name_of(Format format) noexcept;
 
+/// A header of this name carries credentials: Authorization, Cookie, X-API-Key and the like; one of its words is auth,
+/// authorization, cookie, credential, key, password, secret, signature or token. (Not Idempotency-Key.)
+[[nodiscard]] PAWL_API bool names_a_secret(std::string_view header_name) noexcept;
+
 struct PAWL_API Options {
   Format format = Format::automatic;
 
