@@ -116,6 +116,7 @@ class CurlCallStage final : public CallStage {
   [[nodiscard]] bool has_room() const noexcept {
     return !idle_.empty() || transfers_.size() < setup_.options.parallel_max;
   }
+  [[nodiscard]] bool waits_in_vain() const noexcept;
   void stop_when_spent();
   void begin(Call& call, Transfer& transfer);
   void finish(Transfer& transfer, CURLcode code);
@@ -182,7 +183,8 @@ void CurlCallStage::run() {
 }
 
 std::optional<Clock::time_point> CurlCallStage::next_wakeup() const {
-  // Calls that ended in the second collect() left room.
+  // Calls that ended in the second collect() left room, or spent the budget.
+  if (waits_in_vain()) return Clock::time_point{};
   if (gate_.ready() && has_room() && budget_.ask() != Budget::Answer::wait) return Clock::time_point{};
   if (line_.ready() && gate_.wants(value_of(active_)) > 0) return Clock::time_point{};
   return retry_queue_.next_due();
@@ -393,10 +395,14 @@ void CurlCallStage::start_waiting() {
   if (line_.size() == 0 && !serial_.on()) gate_.give_room(value_of(active_));
 }
 
-/// Somebody waits for a call that the budget does not allow any more: nobody need wait.
-void CurlCallStage::stop_when_spent() {
+/// Somebody waits for a call that the budget does not allow any more.
+bool CurlCallStage::waits_in_vain() const noexcept {
   const std::size_t calls = call_store_.size() - free_calls_.size();
-  if (spent_ || calls == value_of(active_) || budget_.ask() != Budget::Answer::spent) return;
+  return !spent_ && calls != value_of(active_) && budget_.ask() == Budget::Answer::spent;
+}
+
+void CurlCallStage::stop_when_spent() {
+  if (!waits_in_vain()) return;
   spent_ = true;
   cancel(Cancel::waiting);
   if (setup_.options.on_spent) setup_.options.on_spent({budget_.what(), budget_.sent(), budget_.tokens()});

@@ -56,11 +56,17 @@ UrlBase::UrlBase(std::string_view url)
 }
 
 void UrlBase::join(std::string_view path, std::string& out) const {
-  const bool has_base_path =
-      path.starts_with(path_) && (path.size() == path_.size() || std::string_view("/?#").contains(path[path_.size()]));
   out.assign(origin_);
-  if (!has_base_path) out.append(path_);
-  out.append(path);
+  // From the whole of the base's path on, its ends that begin with a slash; the last one is empty.
+  for (std::size_t at = 0; at <= path_.size(); at = std::min(path_.find('/', at + 1), path_.size())) {
+    const std::string_view end = std::string_view(path_).substr(at);
+    if (path.starts_with(end) && (path.size() == end.size() || std::string_view("/?#").contains(path[end.size()]))) {
+      out.append(path_, 0, at).append(path);
+      return;
+    }
+    if (at == path_.size()) break;
+  }
+  out.append(path_).append(path);
 }
 
 }  // namespace pawl::input

@@ -25,8 +25,9 @@ class UrlBase {
 
   [[nodiscard]] bool empty() const noexcept { return origin_.empty(); }
 
-  /// Writes the absolute form of `path`, which begins with '/', to `out`. Dropping the base's path where `path` begins
-  /// with it lets batch files that say /v1/… meet a base that says /v1, as OpenAI's both do.
+  /// Writes the absolute form of `path`, which begins with '/', to `out`. What the base's path ends with and `path`
+  /// begins with is there once: batch files that say /v1/… meet bases that end in /v1 (OpenAI's) or /openai/v1 (Groq's,
+  /// Azure's).
   void join(std::string_view path, std::string& out) const;
 
  private:

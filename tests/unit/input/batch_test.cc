@@ -162,6 +162,11 @@ TEST_F(BatchFile, UrlsAreJoinedToTheBase) {
   EXPECT_EQ(joined("https://h/v1", "/v1?a=b"), "https://h/v1?a=b");
   EXPECT_EQ(joined("https://h/v1", "/v10/chat"), "https://h/v1/v10/chat");
   EXPECT_EQ(joined("https://h/v1", "/chat"), "https://h/v1/chat");
+  EXPECT_EQ(joined("https://h/openai/v1", "/v1/chat"), "https://h/openai/v1/chat");
+  EXPECT_EQ(joined("https://h/openai/v1", "/openai/v1/chat"), "https://h/openai/v1/chat");
+  EXPECT_EQ(joined("https://h/openai/v1", "/openai/chat"), "https://h/openai/v1/openai/chat");
+  EXPECT_EQ(joined("https://h/openai/v1", "/1/chat"), "https://h/openai/v1/1/chat");
+  EXPECT_EQ(joined("https://h/a/v1/a", "/a/v1/a/x"), "https://h/a/v1/a/x");
   EXPECT_EQ(joined("http://h:8080", "/v1/chat"), "http://h:8080/v1/chat");
   EXPECT_EQ(joined("http://[::1]:8080/", "/"), "http://[::1]:8080/");
   EXPECT_EQ(joined("https://h/v1", "HTTP://other/x?y#z"), "HTTP://other/x?y#z");
