@@ -7,12 +7,19 @@ namespace pawl::http {
 
 namespace {
 
+/// One pass for each secret, however often a server repeats it.
 void hide(const std::vector<std::string>& secrets, std::size_t least, std::string& text) {
-  if (text.empty()) return;
   for (const std::string& secret : secrets) {
     if (secret.size() < least) continue;
-    for (auto at = text.find(secret); at != std::string::npos; at = text.find(secret, at + Secrets::kInstead.size()))
-      text.replace(at, secret.size(), Secrets::kInstead);
+    auto at = text.find(secret);
+    if (at == std::string::npos) continue;
+    std::string out;
+    std::size_t kept = 0;
+    for (; at != std::string::npos; at = text.find(secret, kept)) {
+      out.append(text, kept, at - kept).append(Secrets::kInstead);
+      kept = at + secret.size();
+    }
+    text = out.append(text, kept);
   }
 }
 

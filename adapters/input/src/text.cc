@@ -100,14 +100,15 @@ bool names_a_secret(std::string_view header_name) noexcept {
   constexpr std::array<std::string_view, 12> kWords = {"apikey", "auth",      "authorization", "cookie",
                                                        "key",    "passwd",    "password",      "credential",
                                                        "secret", "signature", "token",         "credentials"};
-  if (equal_ignoring_case(header_name, "Idempotency-Key")) return false;
+  bool secret = false;
   while (!header_name.empty()) {
     const std::string_view word = header_name.substr(0, header_name.find_first_of("-_."));
-    if (std::ranges::any_of(kWords, [&](std::string_view known) { return equal_ignoring_case(word, known); }))
-      return true;
+    if (equal_ignoring_case(word, "idempotency")) return false;
+    secret =
+        secret || std::ranges::any_of(kWords, [&](std::string_view known) { return equal_ignoring_case(word, known); });
     header_name.remove_prefix(std::min(word.size() + 1, header_name.size()));
   }
-  return false;
+  return secret;
 }
 
 bool is_method(std::string_view text) noexcept {

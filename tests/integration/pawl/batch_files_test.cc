@@ -44,8 +44,7 @@ std::string shape_of(const std::string& line) {
     shape += fmt::format("{}:{} ", field.key, kind_of(field.value));
     if (!field.value.is_object()) continue;
     const dom::object inside = field.value.get_object().value_unsafe();
-    for (const auto inner : inside)
-      shape += fmt::format("{}.{}:{} ", field.key, inner.key, kind_of(inner.value));
+    for (const auto inner : inside) shape += fmt::format("{}.{}:{} ", field.key, inner.key, kind_of(inner.value));
   }
   return shape;
 }

@@ -26,6 +26,11 @@ TEST(Secrets, AreHiddenWhereverAnAnswerHasThem) {
   EXPECT_EQ(outcome.request_id, "id-[secret]");
   EXPECT_EQ(outcome.content_type, "text/[secret]");
   EXPECT_EQ(message(secrets, "short"), "[secret]");
+  std::string many;
+  for (int i = 0; i < 300'000; ++i) many += "abcdefgh";
+  outcome.body = many;
+  secrets.hide_in_answer(outcome);
+  EXPECT_EQ(outcome.body.size(), many.size()) << "in one pass";
 }
 
 TEST(Secrets, OfProxiesAreHiddenInMessagesHoweverTheyAreWritten) {

@@ -97,8 +97,8 @@ TEST(NamesASecret, KnowsHeadersThatCarryCredentials) {
   for (const char* name : {"Authorization", "proxy-authorization", "Cookie", "X-API-Key", "api-key", "x-goog-api-key",
                            "Ocp-Apim-Subscription-Key", "X-Amz-Security-Token", "X-Auth", "Private-Token", "X_Secret"})
     EXPECT_TRUE(names_a_secret(name)) << name;
-  for (const char* name :
-       {"Idempotency-Key", "Accept", "X-Keyboard", "OpenAI-Organization", "X-Tokenizer", "", "-", "Authority"})
+  for (const char* name : {"Idempotency-Key", "X-Idempotency-Key", "Accept", "X-Keyboard", "OpenAI-Organization",
+                           "X-Tokenizer", "", "-", "Authority"})
     EXPECT_FALSE(names_a_secret(name)) << name;
 }
 
