@@ -30,21 +30,23 @@ void Feeder::wait() {
 
 void Feeder::run() {
   name_this_thread("pawl-feed");
-  bool complete = feed_recovered();
+  // One for all: what one producer submits reaches the call stage in the order of acceptance. The planner lets one
+  // thread at a time submit anyway.
+  Producer producer = engine_.producer();
+  bool complete = feed_recovered(producer);
   if (complete) {
     std::vector<std::thread> threads;
     for (std::size_t i = 0; i < sources_.readers.size(); ++i)
-      threads.emplace_back([this, i] { feed(*sources_.readers[i], *lanes_[i]); });
-    if (sources_.failed) feed_failed(*lanes_.back());
+      threads.emplace_back([this, i, &producer] { feed(*sources_.readers[i], *lanes_[i], producer); });
+    if (sources_.failed) feed_failed(*lanes_.back(), producer);
     for (auto& thread : threads) thread.join();
   }
   complete = complete && !stop_.raised() && !error().has_value();
   complete_.store(complete, std::memory_order_release);
 }
 
-bool Feeder::feed_recovered() {
+bool Feeder::feed_recovered(Producer& producer) {
   if (sources_.borrowed_journal == nullptr) return true;
-  Producer producer = engine_.producer();
   Recovered task;
   while (!stop_.raised()) {
     const auto more = sources_.borrowed_journal->next(task);
@@ -68,9 +70,8 @@ bool Feeder::feed_recovered() {
   return false;
 }
 
-void Feeder::feed(input::Reader& reader, Lane& lane) {
+void Feeder::feed(input::Reader& reader, Lane& lane, Producer& producer) {
   name_this_thread("pawl-input");
-  Producer producer = engine_.producer();
   Digester digester;
   Request request;
   while (!stop_.raised()) {
@@ -91,8 +92,7 @@ void Feeder::feed(input::Reader& reader, Lane& lane) {
   }
 }
 
-void Feeder::feed_failed(Lane& lane) {
-  Producer producer = engine_.producer();
+void Feeder::feed_failed(Lane& lane, Producer& producer) {
   git::StoredRecord record;
   while (!stop_.raised()) {
     const auto more = sources_.failed->next(record);

@@ -68,9 +68,9 @@ class Feeder {
   };
 
   void run();
-  bool feed_recovered();
-  void feed(input::Reader& reader, Lane& lane);
-  void feed_failed(Lane& lane);
+  bool feed_recovered(Producer& producer);
+  void feed(input::Reader& reader, Lane& lane, Producer& producer);
+  void feed_failed(Lane& lane, Producer& producer);
   void fail(const Error& error);
 
   Engine& engine_;

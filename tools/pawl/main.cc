@@ -107,6 +107,9 @@ struct CommandLine {
     export_command
         ->add_option("--failed-input", exported.failed_input, "the same, as input lines that `pawl run` takes")
         ->type_name("FILE|-");
+    export_command->add_flag("--unfinished", exported.unfinished,
+                             "tasks that wait in the journal, too: in --failures with error code batch_expired, in "
+                             "--failed-input as they are");
     export_command->add_option("--branch", exported.branch, "branch to read (default: that of the last run)");
     export_command->footer(kExportExamples);
     verify_command = app.add_subcommand("verify", "audit the branch and the journal; changes nothing");

@@ -3,16 +3,38 @@
 #include <algorithm>
 #include <cctype>
 
+#include <pawl/input.h>
+
 namespace pawl::tool {
 namespace {
 
-/// Headers that carry credentials must not be on a command line, which every user of the machine can read.
-bool names_a_secret(const std::string& header) {
-  std::string name = header.substr(0, header.find(':'));
-  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
-  for (const char* secret : {"authorization", "proxy-authorization", "cookie", "api-key", "x-api-key", "x-auth-token"})
-    if (name == secret) return true;
-  return false;
+constexpr const char* kNotHere =
+    ": other users can read command lines; put it into a file and name that with --header-file, or use --bearer-env";
+
+/// The part of a URL in front of its host that may hold a password, wherever a slash in it puts its end.
+bool holds_credentials(const std::string& url) { return url.find('@') != std::string::npos; }
+
+bool is_variable_name(const std::string& name) {
+  return !name.empty() && std::isdigit(static_cast<unsigned char>(name[0])) == 0 &&
+         std::all_of(name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) != 0 || c == '_'; });
+}
+
+/// What other users of the machine can read, and what ends up in logs, must hold no secret. No message repeats one.
+Result<void> check_secrets(const RunOptions& options) {
+  for (const auto& header : options.headers) {
+    const auto colon = header.find(':');
+    if (colon == std::string::npos || colon == 0 || header.find_first_of("\r\n") != std::string::npos)
+      return failure(ErrorCode::usage, "--header must be 'Name: value', on one line");
+    if (input::names_a_secret(header.substr(0, colon)))
+      return failure(ErrorCode::usage, "--header " + header.substr(0, colon) + kNotHere);
+  }
+  if (!options.bearer_env.empty() && !is_variable_name(options.bearer_env))
+    return failure(ErrorCode::usage, "--bearer-env takes the name of an environment variable, not a token");
+  if (holds_credentials(options.proxy))
+    return failure(ErrorCode::usage,
+                   "--proxy with a user name or password: other users can read command lines; give it in the "
+                   "environment, as https_proxy, http_proxy or all_proxy");
+  return {};
 }
 
 }  // namespace
@@ -78,6 +100,10 @@ static void add_api_options(CLI::App& command, RunOptions& options) {
   command.add_option("--parallel-max-host", options.parallel_max_host, "calls at once to one host (0: no own bound)")
       ->capture_default_str()
       ->group("API");
+  command
+      .add_flag("--stream-serial", options.stream_serial,
+                "at most one call of a stream at a time, in order; behind a task that is held, its stream waits too")
+      ->group("API");
   command.add_option("--retry", options.retry, "calls again after a transient failure")
       ->capture_default_str()
       ->group("API");
@@ -113,6 +139,30 @@ static void add_api_options(CLI::App& command, RunOptions& options) {
       ->group("API")
       ->excludes(http2)
       ->excludes(prior);
+}
+
+static void add_budget_options(CLI::App& command, RunOptions& options) {
+  command
+      .add_option(
+          "--budget-calls", options.budget_calls,
+          "at most this many calls leave, retries counted (0: no bound). When a budget is spent, no new call "
+          "begins, those on their way are finished and committed, the exit code is 7, and `pawl resume` goes on "
+          "with the same budget anew")
+      ->type_name("N")
+      ->group("Budget");
+  command
+      .add_option("--budget-tokens", options.budget_tokens,
+                  "no new call once answers have told of this many tokens (0: no bound); what is on its way then comes "
+                  "on top")
+      ->type_name("N")
+      ->group("Budget");
+  command.add_option("--budget-tokens-by", options.budget_tokens_by, "where an answer's JSON tells its tokens")
+      ->type_name("POINTER")
+      ->capture_default_str()
+      ->group("Budget");
+  command.add_option("--budget-time", options.budget_time, "no new call later than this after the start (0: no bound)")
+      ->type_name("TIME")
+      ->group("Budget");
 }
 
 static void add_repository_options(CLI::App& command, RunOptions& options) {
@@ -167,6 +217,7 @@ static void add_safety_options(CLI::App& command, RunOptions& options) {
 
 void add_shared_options(CLI::App& command, RunOptions& options) {
   add_api_options(command, options);
+  add_budget_options(command, options);
   add_repository_options(command, options);
   add_safety_options(command, options);
   command.add_option("--tasks-in-flight", options.tasks_in_flight, "most tasks read and not yet committed")
@@ -188,15 +239,7 @@ void add_shared_options(CLI::App& command, RunOptions& options) {
 }
 
 Result<void> check(const RunOptions& options) {
-  for (const auto& header : options.headers) {
-    const auto colon = header.find(':');
-    if (colon == std::string::npos || colon == 0 || header.find_first_of("\r\n") != std::string::npos)
-      return failure(ErrorCode::usage, "--header must be 'Name: value', not '" + header + "'");
-    if (names_a_secret(header))
-      return failure(ErrorCode::usage, "--header " + header.substr(0, colon) +
-                                           ": other users can read command lines; put it into a file and name that "
-                                           "with --header-file, or use --bearer-env");
-  }
+  if (auto none = check_secrets(options); !none) return none;
   if (options.tasks_in_flight < options.parallel_max)
     return failure(ErrorCode::usage, "--tasks-in-flight (" + std::to_string(options.tasks_in_flight) +
                                          ") must not be smaller than --parallel-max (" +

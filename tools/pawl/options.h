@@ -37,7 +37,12 @@ struct RunOptions {
   std::string bearer_env;
   unsigned parallel_max = 256;
   unsigned parallel_max_host = 0;
+  bool stream_serial = false;
   unsigned retry = 5;
+  std::uint64_t budget_calls = 0;
+  std::uint64_t budget_tokens = 0;
+  std::string budget_tokens_by = "/usage/total_tokens";
+  Duration budget_time;
   Duration retry_delay{std::chrono::seconds{1}};
   Duration retry_max_time;
   Duration max_time{std::chrono::minutes{10}};

@@ -42,8 +42,8 @@ class Planner {
     closed,
   };
 
-  /// Decides on `request` (digest set) and submits it if it is to run; waits for a credit. Any thread, each with its
-  /// own producer.
+  /// Decides on `request` (digest set) and submits it if it is to run; waits for a credit. Any thread; the producer may
+  /// be the same for all, since one at a time submits.
   [[nodiscard]] Result<Decision> offer(Request& request, Producer& producer);
 
   /// Whether the branch already holds this task that the journal gives back, or a younger one of its key that goes

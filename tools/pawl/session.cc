@@ -67,14 +67,18 @@ class Session {
   void retired(const Task& task);
   void held_failure(const Task& task);
   void on_signal(int number);
-  void begin_drain(const std::string& why);
+  void call_budget_spent(const http::Spent& spent);
+  void end_with_time_budget();
+  void budget_spent(const std::string& which);
+  void say_what_was_spent(const http::Stats& calls);
+  bool begin_drain(const std::string& why);
   void begin_stop();
   void at_deadline(std::chrono::milliseconds time, std::function<void()> then);
   void info(std::string text);
   void complain(std::string text);
   observe::RunView view();
   int finish();
-  std::string next_command(ExitCode code, const observe::RunView& last) const;
+  std::string next_command(ExitCode code, const observe::RunView& last, bool complete) const;
   std::string short_branch() const;
 
   const RunOptions& options_;
@@ -103,6 +107,7 @@ class Session {
 
   std::atomic<std::uint64_t> held_{0};         // tasks that retired held; written by retired()
   std::atomic<bool> any_failure_held_{false};  // set by held_failure()
+  std::string spent_;                          // which budget ended the run; guarded by control_mutex_
 
   std::mutex control_mutex_;  // of steering: signals, deadlines, faults
   bool controllable_ = true;  // the engine is there to be steered; guarded by control_mutex_
@@ -181,6 +186,13 @@ Result<void> Session::open_engine() {
   if (!journal) return std::unexpected(journal.error());
   if (auto fits = check_left_tasks((*journal)->left()); !fits) return fits;
   if (auto kept = keep_settings(); !kept) return kept;
+  http_options_.on_spent = [this](const http::Spent& spent) { call_budget_spent(spent); };
+  http_options_.on_tokens_unknown = [this](const Task& task) {
+    complain(
+        fmt::format("stream {}, id {}: the answer has no number at {} (--budget-tokens-by), so it and others like "
+                    "it are counted as 0 tokens",
+                    task.request.stream, task.request.id, options_.budget_tokens_by));
+  };
   http_options_.on_held_failure = [this](const Task& task) { held_failure(task); };
   auto call = http::make_call_stage(http_options_, journal->get());
   if (!call) return std::unexpected(call.error());
@@ -294,13 +306,52 @@ void Session::held_failure(const Task& task) {
   begin_drain(task.error->context + "; held, and nothing more is called (--on-failure halt)");
 }
 
+/// Runs on the call stage's thread.
+void Session::call_budget_spent(const http::Spent& spent) {
+  const std::lock_guard lock(control_mutex_);
+  if (spent.what == http::Spent::What::calls)
+    budget_spent(fmt::format("--budget-calls {}", options_.budget_calls));
+  else
+    budget_spent(fmt::format("--budget-tokens {}", options_.budget_tokens));
+}
+
+void Session::end_with_time_budget() {
+  if (options_.budget_time.value.count() == 0) return;
+  const auto gone = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - began_);
+  at_deadline(std::max(options_.budget_time.value - gone, std::chrono::milliseconds{0}), [this] {
+    const std::lock_guard lock(control_mutex_);
+    budget_spent("--budget-time " + to_text(options_.budget_time));
+  });
+}
+
 /// control_mutex_ is held.
-void Session::begin_drain(const std::string& why) {
+void Session::budget_spent(const std::string& which) {
+  const auto calling = controllable_ ? engine_->status().call.active : 0;
+  if (begin_drain(fmt::format("{} is spent: no new call begins; finishing {} running calls and committing them", which,
+                              calling)))
+    spent_ = which;
+}
+
+/// The last word on a run that a budget has ended.
+void Session::say_what_was_spent(const http::Stats& calls) {
+  const std::lock_guard lock(control_mutex_);
+  if (spent_.empty()) return;
+  const auto seconds = std::chrono::duration<double>(Clock::now() - began_).count();
+  std::string tokens = options_.budget_tokens != 0 ? fmt::format(" and {} tokens", calls.tokens) : std::string();
+  complain(
+      fmt::format("{} is spent: {} calls{} in {:.1f} s; what is left stays saved, `pawl resume {}` goes on with "
+                  "that budget anew, or with another one given there (0: none)",
+                  spent_, calls.attempts_sent, tokens, seconds, shell_word(options_.repo)));
+}
+
+/// control_mutex_ is held. False: the run is ending already.
+bool Session::begin_drain(const std::string& why) {
   observe::Phase running = observe::Phase::running;
-  if (!phase_.compare_exchange_strong(running, observe::Phase::draining)) return;
+  if (!phase_.compare_exchange_strong(running, observe::Phase::draining)) return false;
   complain(why);
   stop_inputs_.raise();
   if (controllable_) engine_->drain();
+  return true;
 }
 
 /// control_mutex_ is held.
@@ -403,6 +454,7 @@ int Session::run() {
   else
     complain(socket.error().context);  // the run does not need it
   progress_->start();
+  end_with_time_budget();
   (void)observe::notify_ready();
   feeder_->wait();
   engine_->close();
@@ -420,6 +472,7 @@ int Session::finish() {
   }
   progress_->stop();
   socket_.reset();
+  const auto calls = borrowed_call_->stats();
   const auto feed_error = feeder_->error();
   const bool complete = feeder_->complete();
   feeder_.reset();
@@ -439,10 +492,11 @@ int Session::finish() {
   if (feed_error) code = exit_code_of(*feed_error);
   if (fault_ || work_tree_behind_) code = kStorage;
   if (feed_error) complain(feed_error->context);
+  if (code == kUnfinished) say_what_was_spent(calls);
   if (!options_.quiet && options_.progress != "json") {
     observe::SummaryOptions summary;
     summary.result = fmt::format("{}, branch {}", options_.repo, short_branch());
-    summary.next_command = next_command(code, last);
+    summary.next_command = next_command(code, last, complete);
     summary.style = observe::Style::of_environment(2);
     std::fputs(observe::render_summary(last, summary).c_str(), stderr);
   }
@@ -455,7 +509,7 @@ std::string Session::short_branch() const {
   return full.starts_with(prefix) ? full.substr(prefix.size()) : full;
 }
 
-std::string Session::next_command(ExitCode code, const observe::RunView& last) const {
+std::string Session::next_command(ExitCode code, const observe::RunView& last, bool complete) const {
   const std::string repo = shell_word(options_.repo);
   if (code == kInput) return "the same command again, once the input is mended: what is committed is skipped";
   if (code == kUnfinished || code == kStorage) {
@@ -463,6 +517,8 @@ std::string Session::next_command(ExitCode code, const observe::RunView& last) c
     if (last.held != 0 && last.in_doubt != 0 && options_.on_unknown == "hold") next += " --on-unknown retry";
     if (const auto back = planner_->held_back(); back != 0)
       next += fmt::format("   # then the same command again: {} tasks of held streams were not taken", back);
+    else if (!complete && mode_ == Mode::run)
+      next += "   # then the same command again: the input was not read to its end";
     return next;
   }
   if (last.status.failed == 0 || layout_of(options_) == git::Layout::raw) return "git -C " + repo + " log --stat";

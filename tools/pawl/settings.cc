@@ -70,6 +70,11 @@ void each_setting(Options& options, Visit&& visit) {
   visit("bearer-env", options.bearer_env);
   visit("parallel-max", options.parallel_max);
   visit("parallel-max-host", options.parallel_max_host);
+  visit("stream-serial", options.stream_serial);
+  visit("budget-calls", options.budget_calls);
+  visit("budget-tokens", options.budget_tokens);
+  visit("budget-tokens-by", options.budget_tokens_by);
+  visit("budget-time", options.budget_time);
   visit("retry", options.retry);
   visit("retry-delay", options.retry_delay);
   visit("retry-max-time", options.retry_max_time);
@@ -132,9 +137,7 @@ bool replace_durably(const std::string& file, std::string_view content) {
 Result<void> write_settings(const RunOptions& options, const std::string& file) {
   std::ostringstream out;
   out << kFirstLine << '\n';
-  RunOptions kept = options;
-  if (kept.proxy.find('@') != std::string::npos) kept.proxy.clear();  // it holds a password
-  each_setting(kept,
+  each_setting(options,
                [&](const char* name, const auto& value) { out << name << '=' << encode(text_of(value)) << '\n'; });
   for (const auto& header : options.headers) out << "header=" << encode(header) << '\n';
   if (!replace_durably(file, out.str()))

@@ -9,8 +9,9 @@
 namespace pawl::tool {
 namespace {
 
-/// Headers from a file: one a line, blank lines and lines that begin with '#' left out.
-Result<void> read_header_file(const std::string& file, std::vector<std::string>& headers) {
+/// Headers from a file: one a line, blank lines and lines that begin with '#' left out; and what of them is secret.
+Result<void> read_header_file(const std::string& file, std::vector<std::string>& headers,
+                              std::vector<std::string>& secrets) {
   std::ifstream in(file);
   if (!in) return failure(ErrorCode::usage, "cannot read --header-file " + file + ": " + std::strerror(errno), errno);
   std::string line;
@@ -21,6 +22,11 @@ Result<void> read_header_file(const std::string& file, std::vector<std::string>&
     if (colon == std::string::npos || colon == 0)  // the line may be a secret: do not show it
       return failure(ErrorCode::usage, file + ":" + std::to_string(number) + ": expected 'Name: value'");
     headers.push_back(line);
+    // Others may be there too, whose values are words that answers may well hold.
+    if (!input::names_a_secret(line.substr(0, colon))) continue;
+    const auto value = line.substr(std::min(line.find_first_not_of(" \t", colon + 1), line.size()));
+    secrets.push_back(value);
+    secrets.push_back(value.substr(value.find_last_of(" \t") + 1));  // without "Bearer" and the like
   }
   return {};
 }
@@ -61,6 +67,10 @@ Result<http::Options> http_options(const RunOptions& options, const mockapi::Ser
   http::Options http;
   http.parallel_max = options.parallel_max;
   http.parallel_max_host = options.parallel_max_host;
+  if (options.stream_serial) http.stream_calls = http::StreamCalls::serial;
+  http.budget_calls = options.budget_calls;
+  http.budget_tokens = options.budget_tokens;
+  http.budget_tokens_at = options.budget_tokens_by;
   http.retry_max = options.retry;
   http.retry_delay = options.retry_delay.value;
   http.retry_time_max = options.retry_max_time.value;
@@ -77,7 +87,8 @@ Result<http::Options> http_options(const RunOptions& options, const mockapi::Ser
   if (options.on_unknown == "fail") http.on_unknown = http::OnUnknown::fail;
   if (options.on_failure != "record") http.on_failure = http::OnFailure::hold;
   if (!options.header_file.empty())
-    if (auto read = read_header_file(options.header_file, http.headers); !read) return std::unexpected(read.error());
+    if (auto read = read_header_file(options.header_file, http.headers, http.secrets); !read)
+      return std::unexpected(read.error());
   auto bearer = bearer_token(options);
   if (!bearer) return std::unexpected(bearer.error());
   if (builtin != nullptr)

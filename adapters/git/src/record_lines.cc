@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include <pawl/git.h>
 #include <pawl/git_records.h>
 
 #include "base64.h"
@@ -235,6 +236,18 @@ bool read_stored_request(std::string_view record, Request& request) {
     if (wanted) return read_members(value, request);
   }
   return false;
+}
+
+std::string error_line(const Request& request, std::string_view code, std::string_view message) {
+  std::string line = "{\"id\":";
+  append_string(line, record_id(request.task_id));
+  line += ',';
+  append_name(line, "custom_id", request.id);
+  line += ",\"response\":null,\"error\":{\"code\":";
+  append_string(line, code);
+  line += ",\"message\":";
+  append_string(line, message);
+  return line + "}}";
 }
 
 std::string input_line(const Request& request) {

@@ -5,16 +5,19 @@
 #include <mutex>
 #include <random>
 #include <thread>
+#include <utility>
 
 #include <pawl/http.h>
 #include <pawl/inbox.h>
 #include <pawl/thread.h>
 
+#include "budget.h"
 #include "latency.h"
 #include "memory.h"
 #include "retry.h"
 #include "retry_queue.h"
 #include "send_gate.h"
+#include "serial_streams.h"
 #include "surroundings.h"
 #include "transfer.h"
 #include "wait_line.h"
@@ -44,8 +47,10 @@ class CurlCallStage final : public CallStage {
       : setup_(std::move(surroundings.setup)),
         policy_{setup_.options.retry_max, setup_.options.retry_delay, setup_.options.retry_delay_max,
                 setup_.options.retry_time_max},
+        budget_(setup_.options),
         wire_(std::move(surroundings.wire)),
         line_(setup_.options.parallel_max_host),
+        serial_(setup_.options.stream_calls),
         gate_(borrowed_log, *wire_, setup_.options.parallel_max, line_.host_max()),
         random_(seed) {
     setup_.owner = this;
@@ -112,6 +117,8 @@ class CurlCallStage final : public CallStage {
   [[nodiscard]] bool has_room() const noexcept {
     return !idle_.empty() || transfers_.size() < setup_.options.parallel_max;
   }
+  [[nodiscard]] bool waits_in_vain() const noexcept;
+  void stop_when_spent();
   void begin(Call& call, Transfer& transfer);
   void finish(Transfer& transfer, CURLcode code);
   void settle(Call& call, const Attempt& attempt, std::string failure_text);
@@ -120,12 +127,15 @@ class CurlCallStage final : public CallStage {
   void give_back(Call& call);
   void give_back(Task& task);
   void release(Call& call);
+  void go_on_behind(const Task& settled);
+  void give_up_behind(Call& call, ErrorCode why);
   [[nodiscard]] Call& new_call(Task& task);
   void note_event(const Host& host, const Attempt& attempt, milliseconds delay);
   [[nodiscard]] double draw() noexcept { return static_cast<double>(random_() >> 11) * 0x1.0p-53; }
 
   TransferSetup setup_;
   RetryPolicy policy_;
+  Budget budget_;
   StageSink* sink_ = nullptr;
   std::unique_ptr<Wire> wire_;  // outlives the transfers
   std::thread thread_;
@@ -143,6 +153,7 @@ class CurlCallStage final : public CallStage {
   // The loop's own.
   RequestCheck check_;
   WaitLine line_;
+  SerialStreams serial_;  // before the line
   SendGate gate_;
   RetryQueue<Call*> retry_queue_;
   std::deque<Call> call_store_;
@@ -151,6 +162,7 @@ class CurlCallStage final : public CallStage {
   std::vector<Transfer*> idle_;  // last in, first out: few calls use few connections
   std::vector<Task*> done_;
   int cancelled_ = 0;
+  bool spent_ = false, tokens_unknown_ = false;  // has been told
   std::mt19937_64 random_;
 };
 
@@ -172,8 +184,9 @@ void CurlCallStage::run() {
 }
 
 std::optional<Clock::time_point> CurlCallStage::next_wakeup() const {
-  // Calls that ended in the second collect() left room.
-  if (gate_.ready() && has_room()) return Clock::time_point{};
+  // Calls that ended in the second collect() left room, or spent the budget.
+  if (waits_in_vain()) return Clock::time_point{};
+  if (gate_.ready() && has_room() && budget_.ask() != Budget::Answer::wait) return Clock::time_point{};
   if (line_.ready() && gate_.wants(value_of(active_)) > 0) return Clock::time_point{};
   return retry_queue_.next_due();
 }
@@ -199,12 +212,17 @@ void CurlCallStage::admit(Task& task) {
   }
   if (!may_call(task)) {
     waiting_.fetch_sub(1, std::memory_order_relaxed);
+    if (task.fate != Fate::live) serial_.close(task.request.stream);
     done_.push_back(&task);
     return;
   }
   Call& call = new_call(task);
   call.host = &line_.enter(check_.origin());
-  line_.push(call);
+  switch (serial_.enter(call)) {
+    case SerialStreams::Entry::go: return line_.push(call);
+    case SerialStreams::Entry::parked: return;
+    case SerialStreams::Entry::closed: return give_up_behind(call, ErrorCode::held);
+  }
 }
 
 /// False: it has been given an outcome or given up instead.
@@ -245,6 +263,27 @@ void CurlCallStage::release(Call& call) {
   free_calls_.push_back(&call);
 }
 
+/// A call that was in the line or beyond it is settled: the next one of its stream may go, or must not.
+void CurlCallStage::go_on_behind(const Task& settled) {
+  if (!serial_.on() || cancelled_ != 0) return;  // after a cancel nothing waits behind
+  const std::string& stream = settled.request.stream;
+  Call* next = serial_.leave(stream);
+  if (settled.fate == Fate::live) {
+    if (next != nullptr) line_.push(*next);
+    return;
+  }
+  serial_.close(stream);
+  for (; next != nullptr; next = serial_.leave(stream)) give_up_behind(*next, settled.error->code);
+}
+
+/// Of a serial stream one of whose earlier tasks was given up.
+void CurlCallStage::give_up_behind(Call& call, ErrorCode why) {
+  waiting_.fetch_sub(1, std::memory_order_relaxed);
+  gate_.settle(*call.task);
+  call.task->give_up({why, key_text(*call.task) + "a task before it in its stream is not finished", 0});
+  release(call);
+}
+
 /// A failure is not to be recorded.
 void CurlCallStage::hold(Task& task) {
   const Outcome& outcome = task.outcome;
@@ -270,13 +309,15 @@ void CurlCallStage::give_back(Call& call) {
   give_back(*call.task);
   done_.pop_back();  // release() puts it there
   release(call);
+  go_on_behind(*call.task);
 }
 
 void CurlCallStage::apply_cancel() {
   const int wanted = cancel_.load(std::memory_order_acquire);  // acquire [C1]
   if (wanted == cancelled_) return;
   cancelled_ = wanted;
-  waiting_.fetch_sub(line_.size(), std::memory_order_relaxed);
+  waiting_.fetch_sub(line_.size() + serial_.parked(), std::memory_order_relaxed);
+  serial_.drain([this](Call& call) { give_back(call); });
   line_.drain([this](Call& call) { give_back(call); });
   while (Call* call = gate_.next()) turn_back(*call);
   while (auto call = retry_queue_.pop(Clock::time_point::max())) give_back(**call);
@@ -332,6 +373,7 @@ Transfer* CurlCallStage::idle_transfer() {
 }
 
 void CurlCallStage::start_waiting() {
+  stop_when_spent();
   gate_.tell_settled();  // first of all: what was settled a moment ago and is due again needs a new mark
   for (auto wanted = gate_.wants(value_of(active_)); wanted > 0; --wanted) {
     Call* const call = line_.next();
@@ -339,9 +381,8 @@ void CurlCallStage::start_waiting() {
     gate_.let_in(*call);
   }
   gate_.ask();
-  while (has_room()) {
+  while (has_room() && gate_.ready() && budget_.ask() == Budget::Answer::go) {
     Call* const call = gate_.next();
-    if (call == nullptr) break;
     waiting_.fetch_sub(1, std::memory_order_relaxed);
     Transfer* const transfer = idle_transfer();
     if (transfer == nullptr) {
@@ -351,10 +392,25 @@ void CurlCallStage::start_waiting() {
     }
     begin(*call, *transfer);
   }
-  if (line_.size() == 0) gate_.give_room(value_of(active_));
+  // What comes of a serial stream may have to wait: not to be marked with its save.
+  if (line_.size() == 0 && !serial_.on()) gate_.give_room(value_of(active_));
+}
+
+/// Somebody waits for a call that the budget does not allow any more.
+bool CurlCallStage::waits_in_vain() const noexcept {
+  const std::size_t calls = call_store_.size() - free_calls_.size();
+  return !spent_ && calls != value_of(active_) && budget_.ask() == Budget::Answer::spent;
+}
+
+void CurlCallStage::stop_when_spent() {
+  if (!waits_in_vain()) return;
+  spent_ = true;
+  cancel(Cancel::waiting);
+  if (setup_.options.on_spent) setup_.options.on_spent({budget_.what(), budget_.sent(), budget_.tokens()});
 }
 
 void CurlCallStage::begin(Call& call, Transfer& transfer) {
+  budget_.begin();
   Outcome& outcome = call.task->outcome;
   ++outcome.attempts;
   if (outcome.attempts == 1) {
@@ -383,6 +439,10 @@ void CurlCallStage::finish(Transfer& transfer, CURLcode code) {
     }
   }
   Call& call = *transfer.call();
+  budget_.end(transfer.left());
+  if (failure == Failure::none && !budget_.take(call.task->outcome, transfer.status()) &&
+      !std::exchange(tokens_unknown_, true) && setup_.options.on_tokens_unknown)
+    setup_.options.on_tokens_unknown(*call.task);
   const auto now = Clock::now();
   latency_.record(now - transfer.begun());
   add_to(finished_, 1);
@@ -437,6 +497,7 @@ void CurlCallStage::record(Call& call, const Attempt& attempt, std::string failu
   outcome.status_code = attempt.status;
   if (attempt.failure == Failure::none) {
     outcome.kind = Outcome::Kind::answered;
+    setup_.secrets.hide_in_answer(outcome);
   } else {
     outcome.kind = Outcome::Kind::failed;
     outcome.body.clear();
@@ -449,6 +510,7 @@ void CurlCallStage::record(Call& call, const Attempt& attempt, std::string failu
     hold(*call.task);
   }
   release(call);
+  go_on_behind(*call.task);
 }
 
 void CurlCallStage::deliver() {
@@ -469,6 +531,8 @@ Stats CurlCallStage::stats() const {
   Stats stats;
   stats.attempts_finished = value_of(finished_);
   stats.attempts_started = std::max(value_of(started_), stats.attempts_finished);
+  stats.attempts_sent = budget_.sent();
+  stats.tokens = budget_.tokens();
   stats.retries = value_of(retries_);
   stats.connections_closed = wire_->closed();
   stats.connections_opened = std::max(wire_->opened(), stats.connections_closed);

@@ -7,6 +7,7 @@
 #include <pawl/http.h>
 
 #include "headers.h"
+#include "json_number.h"
 
 namespace pawl::http {
 
@@ -48,6 +49,9 @@ Result<void> Options::validate() const {
     return failure(ErrorCode::usage, "retry_max is " + std::to_string(retry_max) + ", not within 0 … 1000");
   }
   if (auto ok = validate_times(*this); !ok) return ok;
+  if (const auto fault = JsonNumber::pointer_fault(budget_tokens_at); !fault.empty()) {
+    return failure(ErrorCode::usage, "budget_tokens_at is '" + budget_tokens_at + "': " + fault);
+  }
   if (response_bytes_max < 1) return failure(ErrorCode::usage, "response_bytes_max is 0: no response could be taken");
   for (const auto& line : headers) {
     if (const auto fault = header_fault(line); !fault.empty()) return failure(ErrorCode::usage, fault);

@@ -67,6 +67,7 @@ Result<long> connections_per_shard(unsigned parallel_max) {
 Result<Surroundings> look_around(const Options& options) {
   TransferSetup setup;
   setup.options = options;
+  setup.secrets = Secrets(options);
   if (setup.options.user_agent.empty()) setup.options.user_agent = "pawl/" PAWL_VERSION;
   for (const auto& line : options.headers) format_header(line, setup.common_headers.emplace_back());
   if (std::none_of(options.headers.begin(), options.headers.end(),

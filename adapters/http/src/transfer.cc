@@ -298,10 +298,7 @@ std::string Transfer::failure_text(Failure failure, CURLcode code) const {
   }
   if (!fault_.empty()) return "the response cannot be taken: " + std::string(fault_);
   std::string text = error_text_[0] != '\0' ? error_text_.data() : curl_easy_strerror(code);
-  const std::string& secret = setup_.options.bearer;
-  for (auto at = text.find(secret); !secret.empty() && at != std::string::npos; at = text.find(secret)) {
-    text.replace(at, secret.size(), "…");
-  }
+  setup_.secrets.hide_in_message(text);
   return text;
 }
 

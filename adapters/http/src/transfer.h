@@ -17,6 +17,7 @@
 #include "curl_handles.h"
 #include "failure.h"
 #include "headers.h"
+#include "secrets.h"
 #include "wait_line.h"
 #include "wire.h"
 
@@ -26,6 +27,7 @@ namespace pawl::http {
 struct TransferSetup {
   Options options;
   std::vector<std::string> common_headers;  // Options::headers and the bearer, in libcurl's form
+  Secrets secrets;                          // of the options
   std::string ca_file;                      // empty: libcurl's own default
   StringList connect_to;                    // of Options::connect_to; null: none
   bool proxies = true;                      // false: there are none, so libcurl need not look

@@ -27,6 +27,9 @@ std::string parse_url(CURLU* handle, const std::string& url, std::string* origin
   const CurlString host = part_of(handle, CURLUPART_HOST, 0);
   const CurlString port = part_of(handle, CURLUPART_PORT, CURLU_DEFAULT_PORT);
   if (host == nullptr || *host == '\0' || port == nullptr) return "the URL names no host";
+  if (part_of(handle, CURLUPART_USER, 0) != nullptr || part_of(handle, CURLUPART_PASSWORD, 0) != nullptr) {
+    return "the URL has a user name or password, which would end up in the record";
+  }
   if (origin == nullptr) return {};
   origin->assign(scheme.get()).append("://");
   for (const char* c = host.get(); *c != '\0'; ++c) {

@@ -52,7 +52,10 @@ BatchLine::BatchLine(const Options& options, std::string_view default_stream)
       pointer_(split_pointer(options.stream_by)),
       default_stream_(default_stream),
       content_type_(options.content_type.empty() ? "application/json" : options.content_type),
-      headers_(options.headers) {}
+      method_(options.method.empty() ? "POST" : options.method),
+      headers_(options.headers) {
+  if (!options.url.empty() && !absolute_url(options.url, url_)) url_.clear();
+}
 
 Parsed<void> BatchLine::split_line(std::string_view line) {
   line_ = line;
@@ -94,19 +97,35 @@ Parsed<void> BatchLine::parse(std::string_view line, Request& request) {
   if (auto split = split_line(line); !split) return split;
   const Fields fields(fields_.members());
   if (auto read = read_name(fields.custom_id, "custom_id", fields.custom_id_encoding, request.id); !read) return read;
-  if (auto read = read_text(fields.method, "method", request.method); !read) return read;
-  if (!is_method(request.method)) {
-    return fault_in_field(offset_in(line, fields.method->raw), "method", kMethods, shown(*fields.method));
-  }
-  if (auto read = read_text(fields.url, "url", request.url); !read) return read;
-  if (auto joined = absolute_url(fields.url->text, request.url); !joined) {
-    return fault_in_field(offset_in(line, fields.url->raw), "url", joined.error(), shown(*fields.url));
-  }
+  if (auto read = read_target(fields, request); !read) return read;
   if (auto read = read_body(fields.body, fields.body_encoding, request); !read) return read;
   if (auto read = read_headers(fields.headers, request); !read) return read;
   if (fields.stream != nullptr) return read_name(fields.stream, "stream", fields.stream_encoding, request.stream);
   if (!pointer_.empty()) return read_pointer(request.stream);
   request.stream.assign(default_stream_);
+  return {};
+}
+
+/// Method and URL: the line's own, or for a line without URL those of the options.
+Parsed<void> BatchLine::read_target(const Fields& fields, Request& request) const {
+  const bool bare = fields.url == nullptr && !url_.empty();
+  if (bare && fields.method == nullptr) {
+    request.method.assign(method_);
+  } else if (fields.method == nullptr && fields_.find("response") != nullptr) {
+    return fault_at(Fault::kNowhere, "expected a batch input line, got an output line, which has a response");
+  } else if (auto read = read_text(fields.method, "method", request.method); !read) {
+    return read;
+  } else if (!is_method(request.method)) {
+    return fault_in_field(offset_in(line_, fields.method->raw), "method", kMethods, shown(*fields.method));
+  }
+  if (bare) {
+    request.url.assign(url_);
+    return {};
+  }
+  if (auto read = read_text(fields.url, "url", request.url); !read) return read;
+  if (auto joined = absolute_url(fields.url->text, request.url); !joined) {
+    return fault_in_field(offset_in(line_, fields.url->raw), "url", joined.error(), shown_url(fields.url->text));
+  }
   return {};
 }
 
@@ -214,6 +233,9 @@ Parsed<void> BatchLine::read_headers(const JsonMember* member, Request& request)
         return fault_in_field(offset, "headers", "header names of letters, digits and '-'", in_quotes(header.name));
       }
       const std::string where = "headers." + std::string(header.name);
+      if (names_a_secret(header.name)) {
+        return fault_in_field(offset, where, "no header with credentials (they would be kept in the record)", "one");
+      }
       if (!header.has_text) return fault_in_field(offset, where, "a string", header.kind());
       if (!is_header_value(header.text)) {
         return fault_in_field(offset, where, "a string without CR, LF and NUL", shown(header));

@@ -33,6 +33,7 @@ class BatchLine {
  private:
   struct Fields;
   [[nodiscard]] Parsed<void> split_line(std::string_view line);
+  [[nodiscard]] Parsed<void> read_target(const Fields& fields, Request& request) const;
   [[nodiscard]] Parsed<void> read_text(const JsonMember* member, std::string_view name, std::string& out) const;
   /// As read_text, of a name that may be base64, as its field `encoding` says.
   [[nodiscard]] Parsed<void> read_name(const JsonMember* member, std::string_view name, const JsonMember* encoding,
@@ -47,6 +48,7 @@ class BatchLine {
   std::vector<std::string> pointer_;  // stream_by_ split and unescaped
   std::string default_stream_;
   std::string content_type_;
+  std::string url_, method_;  // of lines without url; url_ is empty if there must be none
   std::vector<std::string> headers_;
   JsonMembers fields_;     // of the line
   JsonMembers inner_;      // of a value in it

@@ -32,19 +32,19 @@ Result<void> check_pointer(std::string_view pointer) {
 
 Result<void> check_urls(const Options& options) {
   if (!options.base_url.empty()) {
-    if (auto fault = find_url_fault(options.base_url)) return wrong("base_url", *fault, in_quotes(options.base_url));
+    if (auto fault = find_url_fault(options.base_url)) return wrong("base_url", *fault, shown_url(options.base_url));
     if (options.base_url.find_first_of("?#") != std::string::npos) {
-      return wrong("base_url", "a URL without query and fragment", in_quotes(options.base_url));
+      return wrong("base_url", "a URL without query and fragment", shown_url(options.base_url));
     }
   }
   if (options.url.starts_with('/')) {
     if (options.base_url.empty())
-      return wrong("url", "an absolute URL, or a base_url beside it", in_quotes(options.url));
+      return wrong("url", "an absolute URL, or a base_url beside it", shown_url(options.url));
     std::string joined;
     UrlBase(options.base_url).join(options.url, joined);
-    if (auto fault = find_url_fault(joined)) return wrong("url", *fault, in_quotes(options.url));
+    if (auto fault = find_url_fault(joined)) return wrong("url", *fault, shown_url(options.url));
   } else if (!options.url.empty()) {
-    if (auto fault = find_url_fault(options.url)) return wrong("url", *fault, in_quotes(options.url));
+    if (auto fault = find_url_fault(options.url)) return wrong("url", *fault, shown_url(options.url));
   }
   return {};
 }
@@ -54,7 +54,7 @@ Result<void> check_headers(const Options& options) {
     const std::size_t colon = header.find(':');
     if (colon == std::string::npos || !is_header_name(std::string_view(header).substr(0, colon)) ||
         !is_header_value(header)) {
-      return wrong("headers", "\"Name: value\" on one line", in_quotes(header));
+      return wrong("headers", "\"Name: value\" on one line", "another form");  // its value may be a secret
     }
     if (equal_ignoring_case(std::string_view(header).substr(0, colon), "Content-Type")) {
       return wrong("headers", "Content-Type to be set as content_type", in_quotes(header));

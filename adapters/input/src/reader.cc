@@ -156,7 +156,7 @@ Parsed<void> Reader::Impl::parse_line(std::string_view line, Request& request) {
 Parsed<void> Reader::Impl::parse_url(std::string_view line, Request& request) {
   const std::string_view url = trimmed(line);
   if (auto fault = find_url_fault(url)) {
-    return fault_at(offset_in(line, url), "expected " + *fault + ", got " + in_quotes(url));
+    return fault_at(offset_in(line, url), "expected " + *fault + ", got " + shown_url(url));
   }
   request.stream.assign(source.name);
   request.id.assign(url);

@@ -3,7 +3,11 @@
 #include <simdjson.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
+#include <string>
+
+#include <pawl/input.h>
 
 namespace pawl::input {
 namespace {
@@ -90,6 +94,21 @@ bool is_header_name(std::string_view text) noexcept {
 
 bool is_header_value(std::string_view text) noexcept {
   return text.find_first_of(std::string_view("\r\n\0", 3)) == std::string_view::npos;
+}
+
+bool names_a_secret(std::string_view header_name) noexcept {
+  constexpr std::array<std::string_view, 12> kWords = {"apikey", "auth",      "authorization", "cookie",
+                                                       "key",    "passwd",    "password",      "credential",
+                                                       "secret", "signature", "token",         "credentials"};
+  bool secret = false;
+  while (!header_name.empty()) {
+    const std::string_view word = header_name.substr(0, header_name.find_first_of("-_."));
+    if (equal_ignoring_case(word, "idempotency")) return false;
+    secret =
+        secret || std::ranges::any_of(kWords, [&](std::string_view known) { return equal_ignoring_case(word, known); });
+    header_name.remove_prefix(std::min(word.size() + 1, header_name.size()));
+  }
+  return secret;
 }
 
 bool is_method(std::string_view text) noexcept {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "fault.h"
 #include "text.h"
 
 namespace pawl::input {
@@ -40,17 +41,32 @@ std::optional<std::string> find_url_fault(std::string_view url) {
   return std::nullopt;
 }
 
+std::string shown_url(std::string_view url) {
+  const std::size_t slashes = url.find("//");
+  const std::size_t start = slashes == std::string_view::npos ? 0 : slashes + 2;
+  // The last one, wherever it is: a password that is not encoded may hold anything.
+  const std::size_t at = url.rfind('@');
+  if (at == std::string_view::npos || at < start) return in_quotes(url);
+  return in_quotes(std::string(url.substr(0, start)).append("[credentials]").append(url.substr(at)));
+}
+
 UrlBase::UrlBase(std::string_view url)
     : origin_(url.substr(0, authority_end(url))), path_(url.substr(authority_end(url))) {
   while (path_.ends_with('/')) path_.pop_back();
 }
 
 void UrlBase::join(std::string_view path, std::string& out) const {
-  const bool has_base_path =
-      path.starts_with(path_) && (path.size() == path_.size() || std::string_view("/?#").contains(path[path_.size()]));
   out.assign(origin_);
-  if (!has_base_path) out.append(path_);
-  out.append(path);
+  // From the whole of the base's path on, its ends that begin with a slash; the last one is empty.
+  for (std::size_t at = 0; at <= path_.size(); at = std::min(path_.find('/', at + 1), path_.size())) {
+    const std::string_view end = std::string_view(path_).substr(at);
+    if (path.starts_with(end) && (path.size() == end.size() || std::string_view("/?#").contains(path[end.size()]))) {
+      out.append(path_, 0, at).append(path);
+      return;
+    }
+    if (at == path_.size()) break;
+  }
+  out.append(path_).append(path);
 }
 
 }  // namespace pawl::input

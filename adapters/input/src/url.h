@@ -13,6 +13,9 @@ namespace pawl::input {
 /// User names and passwords are refused: a URL goes into the record, and secrets must not.
 [[nodiscard]] std::optional<std::string> find_url_fault(std::string_view url);
 
+/// In quotes, for a message: what may be a user name and a password is left out.
+[[nodiscard]] std::string shown_url(std::string_view url);
+
 /// A base such as "https://host/v1", ready to be joined to.
 class UrlBase {
  public:
@@ -22,8 +25,9 @@ class UrlBase {
 
   [[nodiscard]] bool empty() const noexcept { return origin_.empty(); }
 
-  /// Writes the absolute form of `path`, which begins with '/', to `out`. Dropping the base's path where `path` begins
-  /// with it lets batch files that say /v1/… meet a base that says /v1, as OpenAI's both do.
+  /// Writes the absolute form of `path`, which begins with '/', to `out`. What the base's path ends with and `path`
+  /// begins with is there once: batch files that say /v1/… meet bases that end in /v1 (OpenAI's) or /openai/v1 (Groq's,
+  /// Azure's).
   void join(std::string_view path, std::string& out) const;
 
  private:

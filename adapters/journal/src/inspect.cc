@@ -14,4 +14,20 @@ Result<Left> inspect(const std::filesystem::path& folder) {
   return scan->left;
 }
 
+struct LeftTasks::Impl {
+  Recovery recovery;
+};
+
+LeftTasks::LeftTasks(std::unique_ptr<Impl> impl) noexcept : impl_(std::move(impl)) {}
+LeftTasks::~LeftTasks() = default;
+
+Result<std::unique_ptr<LeftTasks>> LeftTasks::open(const std::filesystem::path& folder) {
+  auto recovery = Recovery::look(folder);
+  if (!recovery) return std::unexpected(std::move(recovery.error()));
+  auto impl = std::make_unique<Impl>(std::move(*recovery));
+  return std::unique_ptr<LeftTasks>(new LeftTasks(std::move(impl)));
+}
+
+Result<bool> LeftTasks::next(Recovered& recovered) { return impl_->recovery.next(recovered); }
+
 }  // namespace pawl::journal

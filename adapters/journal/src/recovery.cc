@@ -112,9 +112,22 @@ Result<Recovery> Recovery::open(const std::filesystem::path& folder) {
   recovery.scan_ = std::move(*scan);
   if (!recovery.scan_.segments.empty()) recovery.next_number_ = recovery.scan_.segments.back().name.number + 1;
   if (auto repaired = recovery.repair(folder); !repaired) return std::unexpected(std::move(repaired.error()));
-  recovery.notes_used_.resize(recovery.scan_.segments.size());
-  for (const LeftSegment& segment : recovery.scan_.segments) recovery.tasks_to_come_.push_back(segment.tasks);
+  recovery.count();
   return recovery;
+}
+
+Result<Recovery> Recovery::look(const std::filesystem::path& folder) {
+  Recovery recovery;
+  auto scan = scan_folder(folder);
+  if (!scan) return std::unexpected(std::move(scan.error()));
+  recovery.scan_ = std::move(*scan);
+  recovery.count();
+  return recovery;
+}
+
+void Recovery::count() {
+  notes_used_.resize(scan_.segments.size());
+  for (const LeftSegment& segment : scan_.segments) tasks_to_come_.push_back(segment.tasks);
 }
 
 Result<void> Recovery::repair(const std::filesystem::path& folder) {

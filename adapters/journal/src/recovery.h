@@ -61,6 +61,9 @@ class Recovery {
   /// Scans the folder, cuts a torn tail, seals what was not, and removes what holds no record.
   [[nodiscard]] static Result<Recovery> open(const std::filesystem::path& folder);
 
+  /// Scans the folder and changes nothing: for next() alone, while nobody writes.
+  [[nodiscard]] static Result<Recovery> look(const std::filesystem::path& folder);
+
   /// As Journal::next(). One thread.
   [[nodiscard]] Result<bool> next(Recovered& recovered);
 
@@ -74,6 +77,7 @@ class Recovery {
   [[nodiscard]] std::uint64_t next_number() const noexcept { return next_number_; }
 
  private:
+  void count();
   [[nodiscard]] Result<void> repair(const std::filesystem::path& folder);
   [[nodiscard]] Result<void> fill_notes(Recovered& recovered);
   [[nodiscard]] Result<void> fill_answer(const NotePlace& place, Outcome& outcome);

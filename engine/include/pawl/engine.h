@@ -51,7 +51,8 @@ struct Recovered {
 
 class Engine;
 
-/// A thread's way in. Not thread-safe; one per submitting thread. Must be destroyed before the engine.
+/// A thread's way in. Not thread-safe; one per submitting thread, or one for several that take turns: what one producer
+/// submits is given to save and call stage in the order it was submitted. Must be destroyed before the engine.
 class PAWL_API Producer {
  public:
   Producer(Producer&&) noexcept;

@@ -53,8 +53,10 @@ class PAWL_API Stage {
   virtual void attach(StageSink& sink) = 0;
 
   /// Takes tasks (all `live`). Called by graph workers or a thread that gives tasks back in the stage before, one at a
-  /// time for one stage; the commit stage in stream order. Must not
-  /// block, throw or call done() for a task before it has been put where stop() finds it. May call done() at once.
+  /// time for one stage; the commit stage in stream order. The save stage sees the tasks of one Producer in the order
+  /// they were submitted, and so does the call stage if the save stage gives them back in that order (recovered ones
+  /// pass the save stage by). Must not block, throw or call done() for a task before it has been put where stop() finds
+  /// it. May call done() at once.
   virtual void take(std::span<Task* const> tasks) noexcept = 0;
 
   /// Asks for unfinished tasks back (given up with ErrorCode::cancelled). Sticky: it holds for later take()s too.

@@ -1,7 +1,8 @@
 // The queues of the engine: task pointers through moodycamel::ConcurrentQueue, with tokens and in bulk.
 //
-// Lock-free MPMC; FIFO per producer only, and nothing in the engine relies on its order. Pointers, because payloads by
-// value cost several times more.
+// Lock-free MPMC; FIFO per producer only. Nothing in the engine relies on its order, but what one Producer submits is
+// promised to reach the stages in that order (Stage::take()). Pointers, because payloads by value cost several times
+// more.
 #pragma once
 
 #include <concurrentqueue/concurrentqueue.h>

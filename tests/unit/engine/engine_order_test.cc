@@ -1,3 +1,4 @@
+#include <mutex>
 #include <random>
 #include <thread>
 
@@ -107,6 +108,35 @@ TEST(Engine, CommitsInOrderWhenForeignThreadsCompleteTheCalls) {
   for (const auto& id : ids(500)) submit(producer, "s", id);
   rig.engine->flush();
   EXPECT_EQ(rig.committed()["s"], ids(500));
+}
+
+// Threads take turns with one producer; first come tasks that the journal gave back, which are not saved again.
+TEST(Engine, GivesTheCallStageWhatOneProducerSubmitsInThatOrder) {
+  std::vector<std::string> called;  // the call stage's thread, until the flush
+  Rig rig({.call = {.window = 8, .on_begin = [&](const Task& task) { called.push_back(task.request.id); }}});
+  Producer producer = rig.engine->producer();
+  constexpr std::size_t kRecovered = 3000, kTasks = 12'000;
+  for (std::size_t i = 0; i < kRecovered; ++i) {
+    Recovered recovered;
+    recovered.request = request("s" + std::to_string(i % 7), std::to_string(i));
+    recovered.save_mark = 1;
+    ASSERT_EQ(producer.submit_recovered(recovered), Admission::accepted);
+  }
+  std::mutex turn;
+  std::size_t next = kRecovered;
+  std::vector<std::thread> threads;
+  for (int who = 0; who < 3; ++who)
+    threads.emplace_back([&] {
+      for (;;) {
+        const std::lock_guard lock(turn);
+        if (next == kTasks) return;
+        submit(producer, "s" + std::to_string(next % 7), std::to_string(next));
+        ++next;
+      }
+    });
+  for (auto& thread : threads) thread.join();
+  rig.engine->flush();
+  EXPECT_EQ(called, ids(kTasks));
 }
 
 TEST(Engine, StreamIsIdleAndBusyManyTimes) {

@@ -162,6 +162,11 @@ TEST_F(BatchFile, UrlsAreJoinedToTheBase) {
   EXPECT_EQ(joined("https://h/v1", "/v1?a=b"), "https://h/v1?a=b");
   EXPECT_EQ(joined("https://h/v1", "/v10/chat"), "https://h/v1/v10/chat");
   EXPECT_EQ(joined("https://h/v1", "/chat"), "https://h/v1/chat");
+  EXPECT_EQ(joined("https://h/openai/v1", "/v1/chat"), "https://h/openai/v1/chat");
+  EXPECT_EQ(joined("https://h/openai/v1", "/openai/v1/chat"), "https://h/openai/v1/chat");
+  EXPECT_EQ(joined("https://h/openai/v1", "/openai/chat"), "https://h/openai/v1/openai/chat");
+  EXPECT_EQ(joined("https://h/openai/v1", "/1/chat"), "https://h/openai/v1/1/chat");
+  EXPECT_EQ(joined("https://h/a/v1/a", "/a/v1/a/x"), "https://h/a/v1/a/x");
   EXPECT_EQ(joined("http://h:8080", "/v1/chat"), "http://h:8080/v1/chat");
   EXPECT_EQ(joined("http://[::1]:8080/", "/"), "http://[::1]:8080/");
   EXPECT_EQ(joined("https://h/v1", "HTTP://other/x?y#z"), "HTTP://other/x?y#z");
@@ -181,7 +186,7 @@ TEST_F(BatchFile, UrlFaultsSayWhatWasExpected) {
   EXPECT_EQ(error_of("http://h:65536/"), start + "a port of 0 to 65535, got \"http://h:65536/\"");
   EXPECT_EQ(error_of("http://[::1"), start + "an IPv6 address in brackets, got \"http://[::1\"");
   EXPECT_EQ(error_of("http://[::1]x"), start + "a port behind the IPv6 address, got \"http://[::1]x\"");
-  EXPECT_EQ(error_of("http://u:p@h/"), start + "a URL without user name and password, got \"http://u:p@h/\"");
+  EXPECT_EQ(error_of("http://u:p@h/"), start + "a URL without user name and password, got \"http://[credentials]@h/\"");
   EXPECT_EQ(error_of("http://h/a b"), start + "a URL without spaces and control characters, got \"http://h/a b\"");
   EXPECT_EQ(error_of("http://h/\\r\\nX: y"),
             start + "a URL without spaces and control characters, got \"http://h/\\x0d\\x0aX: y\"");

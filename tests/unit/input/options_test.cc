@@ -33,9 +33,10 @@ TEST(Options, EachWrongOptionIsNamedWithTheReason) {
   EXPECT_EQ(fault_of({.content_type = "a\nb"}), "input option content_type: expected one line, got \"a\\x0ab\"");
   EXPECT_EQ(fault_of({.body_template = "\xff"}),
             "input option body_template: expected UTF-8 without NUL, got expected valid UTF-8, got byte 0xff");
-  EXPECT_EQ(fault_of({.headers = {"A"}}), "input option headers: expected \"Name: value\" on one line, got \"A\"");
+  EXPECT_EQ(fault_of({.headers = {"A"}}),
+            "input option headers: expected \"Name: value\" on one line, got another form");
   EXPECT_EQ(fault_of({.headers = {"A: b\r\nC: d"}}),
-            "input option headers: expected \"Name: value\" on one line, got \"A: b\\x0d\\x0aC: d\"");
+            "input option headers: expected \"Name: value\" on one line, got another form");
   EXPECT_EQ(fault_of({.headers = {"content-type: x"}}),
             "input option headers: expected Content-Type to be set as content_type, got \"content-type: x\"");
   EXPECT_EQ(fault_of({.line_bytes_max = 0}), "input option line_bytes_max: expected 1 to 1073741824 bytes, got 0");
@@ -90,6 +91,15 @@ TEST(Source, ANameOfOnesOwnGoesIntoIdsAndStreams) {
   const ReadAll all = read_all(**reader);
   EXPECT_EQ(all.tasks.at(0).id, "mine:1");
   EXPECT_EQ(all.tasks.at(0).stream, "mine");
+}
+
+TEST(NamesASecret, KnowsHeadersThatCarryCredentials) {
+  for (const char* name : {"Authorization", "proxy-authorization", "Cookie", "X-API-Key", "api-key", "x-goog-api-key",
+                           "Ocp-Apim-Subscription-Key", "X-Amz-Security-Token", "X-Auth", "Private-Token", "X_Secret"})
+    EXPECT_TRUE(names_a_secret(name)) << name;
+  for (const char* name : {"Idempotency-Key", "X-Idempotency-Key", "Accept", "X-Keyboard", "OpenAI-Organization",
+                           "X-Tokenizer", "", "-", "Authority"})
+    EXPECT_FALSE(names_a_secret(name)) << name;
 }
 
 }  // namespace

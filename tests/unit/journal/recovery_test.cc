@@ -66,6 +66,38 @@ TEST(JournalRecovery, GivesTasksBackInTheOrderOfAcceptanceHoweverTheyWereSaved) 
   EXPECT_TRUE(test::files_in(dir.path()).empty()) << "every segment is released";
 }
 
+TEST(LeftTasks, ShowsWhatIsLeftAndChangesNothing) {
+  const TempDir dir;
+  const Options options{.folder = dir.path(), .segment_bytes = kSmallSegment};
+  leave_tasks(options, 300, 500);
+  const auto files = test::files_in(dir.path());
+  auto segments = files;
+  std::erase_if(segments, [](const auto& file) { return file.extension() != ".journal"; });
+  const auto last = segments.back();
+  const std::string unsealed = without_seal(test::read_file(last)) + "torn";
+  test::write_file(last, unsealed);
+  for (int look = 0; look < 2; ++look) {
+    const auto left = LeftTasks::open(dir.path());
+    ASSERT_TRUE(left) << left.error().context;
+    Recovered recovered;
+    for (std::uint64_t i = 1; i <= 300; ++i) {
+      const auto more = (*left)->next(recovered);
+      ASSERT_TRUE(more && *more);
+      ASSERT_EQ(recovered.request.task_id.ordinal, i);
+      ASSERT_EQ(recovered.outcome.kind, Outcome::Kind::none);
+    }
+    const auto end = (*left)->next(recovered);
+    EXPECT_TRUE(end && !*end);
+  }
+  EXPECT_EQ(test::files_in(dir.path()), files);
+  EXPECT_EQ(test::read_file(last), unsealed) << "a torn tail is not its to cut";
+  const auto nothing = LeftTasks::open(dir.path() / "missing");
+  ASSERT_TRUE(nothing) << nothing.error().context;
+  Recovered none;
+  const auto more = (*nothing)->next(none);
+  EXPECT_TRUE(more && !*more);
+}
+
 TEST(JournalRecovery, ATornTailIsCutAtEveryLengthOfTheLastRecord) {
   const TempDir dir;
   leave_tasks({.folder = dir / "source"}, 3, 50);

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include <pawl/error.h>
 #include <pawl/export.h>
@@ -28,6 +29,9 @@ struct StoredRecord {
 
 /// The batch input line that asks for the same again, without line end; `pawl run` takes it.
 [[nodiscard]] PAWL_API std::string input_line(const Request& request);
+
+/// The batch output line of a task that has no response, and the reason, without line end.
+[[nodiscard]] PAWL_API std::string error_line(const Request& request, std::string_view code, std::string_view message);
 
 class PAWL_API RecordReader {
  public:

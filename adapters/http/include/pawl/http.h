@@ -2,7 +2,7 @@
 // what came back.
 //
 // Every attempt of a task carries the same `Idempotency-Key`, also after a crash and in another process. Secrets given
-// in Options reach only the origin (scheme, host, port) a task names, and no error, statistic or log.
+// in Options reach only the origin (scheme, host, port) a task names, and no outcome, error, statistic or log.
 //
 // When not to use it: for protocols other than http and https, for responses that must be streamed (each is held in
 // memory whole, bounded by `response_bytes_max`), and for a handful of calls where one blocking handle will do.
@@ -45,6 +45,22 @@ enum class OnFailure : std::uint8_t {
   hold,    // given up with ErrorCode::held
 };
 
+/// A budget has run out: no new call begins.
+struct Spent {
+  enum class What : std::uint8_t { calls, tokens };
+  What what = What::calls;
+  std::uint64_t calls = 0;   // attempts that left this machine and have ended
+  std::uint64_t tokens = 0;  // counted only with a budget for them
+};
+
+/// Whether calls of one stream may be on the wire together. Results are committed in order either way.
+enum class StreamCalls : std::uint8_t {
+  overlap,  // as many as there is room for
+  serial,   // one at a time, in the order the stage is given them: the next begins, retries included, when the one
+            // before has its outcome. Behind a task that is given up with ErrorCode::held the stream's later ones are
+            // given up with it too, uncalled: what must come one after the other must not skip one.
+};
+
 struct PAWL_API Options {
   unsigned parallel_max = 256;                        // 1 … 65,536 requests on the wire
   unsigned parallel_max_host = 0;                     // the same for one origin; 0: no limit of its own
@@ -57,14 +73,24 @@ struct PAWL_API Options {
   std::uint64_t response_bytes_max = 64ull << 20;     // ≥ 1: body after content-coding is undone
   std::vector<std::string> headers;                   // "Name: value" for every request; a task's own come first
   std::string bearer;                                 // secret; sent as `Authorization: Bearer …`; empty: none
-  std::string proxy;                                  // URL; empty: http_proxy, https_proxy, all_proxy, no_proxy
-  std::vector<std::string> connect_to;                // "HOST:PORT:TO_HOST:TO_PORT", as curl's --connect-to: where to
-                                                      // connect for a URL's host and port instead
-  std::string ca_file;                                // PEM; empty: CURL_CA_BUNDLE, SSL_CERT_FILE, the system's own
+  std::vector<std::string> secrets;     // that `headers` hold: where an answer repeats one of these or the
+                                        // bearer, or a message a proxy's credentials, "[secret]" is put;
+                                        // in answers only secrets of 8 bytes or more
+  std::string proxy;                    // URL; empty: http_proxy, https_proxy, all_proxy, no_proxy
+  std::vector<std::string> connect_to;  // "HOST:PORT:TO_HOST:TO_PORT", as curl's --connect-to: where to
+                                        // connect for a URL's host and port instead
+  std::string ca_file;                  // PEM; empty: CURL_CA_BUNDLE, SSL_CERT_FILE, the system's own
   Version version = Version::http1_1;
   Redirects redirects = Redirects::refuse;
   OnUnknown on_unknown = OnUnknown::retry;
   OnFailure on_failure = OnFailure::record;
+  StreamCalls stream_calls = StreamCalls::overlap;
+  std::uint64_t budget_calls = 0;   // attempts that leave, never more; 0: no bound. When it or the next is spent and
+                                    // another call would begin, the stage does as after cancel(Cancel::waiting).
+  std::uint64_t budget_tokens = 0;  // 0: no bound. What is on the wire when it is spent comes on top
+  std::string budget_tokens_at = "/usage/total_tokens";  // JSON pointer (RFC 6901) to an answer's tokens
+  std::function<void(const Spent&)> on_spent;            // told once, on the stage's thread; must not wait
+  std::function<void(const Task&)> on_tokens_unknown;  // told of the first 2xx answer without a number there; as above
   std::function<void(const Task&)> on_held_failure;  // told of each failure that is held, with the task's error; on the
                                                      // stage's thread, must not wait
   std::string user_agent;                            // empty: "pawl/<version>"
@@ -84,6 +110,8 @@ struct PAWL_API Options {
 struct Stats {
   std::uint64_t attempts_started = 0;
   std::uint64_t attempts_finished = 0;
+  std::uint64_t attempts_sent = 0;       // of the finished: may have left this machine
+  std::uint64_t tokens = 0;              // with a budget for them: the sum that answers told
   std::uint64_t retries = 0;             // attempts that were followed by a wait for another one
   std::uint64_t connections_opened = 0;  // sockets
   std::uint64_t connections_closed = 0;

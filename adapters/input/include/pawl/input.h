@@ -44,6 +44,10 @@ enum class Format : std::uint8_t {
 /// "auto", "batch", "lines", "urls", "files": the command line's spelling.
 [[nodiscard]] PAWL_API std::string_view name_of(Format format) noexcept;
 
+/// A header of this name carries credentials: Authorization, Cookie, X-API-Key and the like; one of its words is auth,
+/// authorization, cookie, credential, key, password, secret, signature or token. (Not Idempotency-Key.)
+[[nodiscard]] PAWL_API bool names_a_secret(std::string_view header_name) noexcept;
+
 struct PAWL_API Options {
   Format format = Format::automatic;
 
@@ -55,10 +59,12 @@ struct PAWL_API Options {
   /// begins with it already. Empty: every URL must be absolute.
   std::string base_url = {};
 
-  /// Where lines and files are sent; absolute, or joined to base_url. Required for these two.
+  /// Where lines and files are sent; absolute, or joined to base_url. Required for these two. Batch lines that have no
+  /// url go there, too, and may lack the method then, as those of services that are told it once for all lines.
   std::string url = {};
 
-  /// GET, POST, PUT, PATCH or DELETE. Empty: POST for lines and files, GET for urls. Ignored for batch.
+  /// GET, POST, PUT, PATCH or DELETE. Empty: POST for lines, files and batch lines without url, GET for urls. Ignored
+  /// for batch lines with url.
   std::string method = {};
 
   /// Empty: application/json for batch, and for lines if there is a template or the first line begins with '{' or '[';

@@ -129,4 +129,23 @@ class PAWL_API Journal final : public SaveStage, public SendLog {
 /// the tail it is writing may count as torn). A folder that is missing holds nothing. Errors: io, journal, unsupported.
 [[nodiscard]] PAWL_API Result<Left> inspect(const std::filesystem::path& folder);
 
+/// The tasks that a journal folder holds, one after the other, without changing it. For a look while no run is live:
+/// what a writer does meanwhile may be an error here. Released tasks whose segment is pinned by others are among them.
+class PAWL_API LeftTasks {
+ public:
+  /// Errors: as inspect().
+  [[nodiscard]] static Result<std::unique_ptr<LeftTasks>> open(const std::filesystem::path& folder);
+  ~LeftTasks();
+  LeftTasks(const LeftTasks&) = delete;
+  LeftTasks& operator=(const LeftTasks&) = delete;
+
+  /// As Journal::next(). One thread at a time.
+  [[nodiscard]] Result<bool> next(Recovered& recovered);
+
+ private:
+  struct PAWL_LOCAL Impl;
+  explicit LeftTasks(std::unique_ptr<Impl> impl) noexcept;
+  std::unique_ptr<Impl> impl_;
+};
+
 }  // namespace pawl::journal
