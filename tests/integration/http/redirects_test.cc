@@ -51,23 +51,6 @@ TEST(CallStageRedirect, TakesNoCredentialsToAnotherOrigin) {
   expect_answer(caller.call(plain.url()), 200, "GET / [] auth=Bearer token key=secret cookie=");
 }
 
-TEST(CallStageRedirect, TakesNoPasswordOfTheUrlToAnotherOrigin) {
-  ScriptedServer other(ScriptedServer::answering([](const SeenRequest& r) { return response(200, describe(r)); }));
-  ScriptedServer server(ScriptedServer::answering([&](const SeenRequest& request) {
-    if (request.target == "/self") return response(200, describe(request));
-    return moved(302, other.url("/elsewhere"));
-  }));
-  Options options = quick();
-  options.redirects = Redirects::follow;
-  options.parallel_max = 1;
-  Caller caller(options);
-  const std::string secret = "http://user:pass@" + server.url("/").substr(7);
-  expect_answer(caller.call(secret), 200, "GET /elsewhere [] auth= key= cookie=");
-  expect_answer(caller.call(secret + "self"), 200, "GET /self [] auth=Basic dXNlcjpwYXNz key= cookie=");
-  expect_answer(caller.call(other.url("/")), 200, "GET / [] auth= key= cookie=");
-  expect_answer(caller.call(server.url("/self")), 200, "GET /self [] auth= key= cookie=");
-}
-
 TEST(CallStageRedirect, TurnsAPostIntoAGetWhereTheStatusSaysSo) {
   ScriptedServer server(ScriptedServer::answering([](const SeenRequest& request) {
     if (request.target == "/end") return response(200, request.method + request.body);

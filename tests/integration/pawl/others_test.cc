@@ -85,10 +85,10 @@ TEST_F(PawlOthers, APersonsCommitsAndTheRunsLiveSideBySide) {
       const std::string name = fmt::format("mine/{}.txt", number++);
       fs::create_directories(repo() / "mine");
       write_file(repo() / name, name);
-      // git reads the index before it locks it, so a commit that is refused because the branch has moved may have put
-      // an old index back. A person looks before trying again; read-tree does it with the lock held.
+      // git reads the index before it locks it, so a commit may work with an old index, and put it back. A commit of
+      // named paths takes everything else from the branch; read-tree mends the index with the lock held.
       while (!run.ended() &&
-             !(try_git(repo(), {"add", name}) == 0 && try_git(repo(), {"commit", "-q", "-m", name}) == 0)) {
+             !(try_git(repo(), {"add", name}) == 0 && try_git(repo(), {"commit", "-q", "-m", name, "--", name}) == 0)) {
         ++refused;
         try_git(repo(), {"read-tree", "HEAD"});
       }
