@@ -62,21 +62,31 @@ class Connection {
 
   /// 1 for the first connection of the server, 2 for the next.
   [[nodiscard]] int number() const { return number_; }
+  /// Its socket, for what speaks another protocol over it; stays this object's.
+  [[nodiscard]] int fd() const { return fd_; }
 
   /// The next request, whole; nullopt: the client closed, or the server stops.
   std::optional<SeenRequest> read_request() {
-    std::size_t end = 0;
-    while ((end = input_.find("\r\n\r\n")) == std::string::npos) {
-      if (!read_more()) return std::nullopt;
-    }
-    SeenRequest request = parse_head(std::string_view(input_).substr(0, end + 2));
-    input_.erase(0, end + 4);
+    auto head = read_head();
+    if (!head) return std::nullopt;
+    SeenRequest& request = *head;
     const std::size_t length = std::strtoull(request.header("content-length").c_str(), nullptr, 10);
     while (input_.size() < length) {
       if (!read_more()) return std::nullopt;
     }
     request.body = input_.substr(0, length);
     input_.erase(0, length);
+    return head;
+  }
+
+  /// The next request up to its body, none of which has been waited for.
+  std::optional<SeenRequest> read_head() {
+    std::size_t end = 0;
+    while ((end = input_.find("\r\n\r\n")) == std::string::npos) {
+      if (!read_more()) return std::nullopt;
+    }
+    SeenRequest request = parse_head(std::string_view(input_).substr(0, end + 2));
+    input_.erase(0, end + 4);
     return request;
   }
 
@@ -107,6 +117,9 @@ class Connection {
     if (fd_ >= 0) ::close(fd_);
     fd_ = -1;
   }
+
+  /// Says that nothing more will come; goes on to read.
+  void finish_sending() const { ::shutdown(fd_, SHUT_WR); }
 
   /// Closes with a TCP reset.
   void reset() {
@@ -188,7 +201,7 @@ class ScriptedServer {
     const std::uint64_t one = 1;
     EXPECT_EQ(::write(stop_, &one, sizeof one), static_cast<ssize_t>(sizeof one));
     acceptor_.join();
-    for (auto& thread : threads_) thread.join();
+    for (auto& running : running_) running.thread.join();
     ::close(listener_);
     ::close(stop_);
   }
@@ -213,6 +226,11 @@ class ScriptedServer {
   }
 
  private:
+  struct Running {
+    std::thread thread;
+    std::atomic<bool> ended{false};  // written by the thread, read by the acceptor
+  };
+
   static sockaddr_in loopback() {
     sockaddr_in address{};
     address.sin_family = AF_INET;
@@ -230,9 +248,19 @@ class ScriptedServer {
       const int on = 1;
       ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
       const int number = ++connections_;
-      threads_.emplace_back([this, fd, number] {
-        Connection connection(fd, stop_, number);
-        script_(connection);
+      // Those that have ended go, so that a server may have any number of connections, one after the other.
+      std::erase_if(running_, [](Running& running) {
+        const bool ended = running.ended.load(std::memory_order_acquire);  // acquire [S1]
+        if (ended) running.thread.join();
+        return ended;
+      });
+      Running& running = running_.emplace_back();
+      running.thread = std::thread([this, fd, number, &running] {
+        {
+          Connection connection(fd, stop_, number);
+          script_(connection);
+        }
+        running.ended.store(true, std::memory_order_release);  // release [S1]: nothing but the join is left
       });
     }
   }
@@ -242,7 +270,7 @@ class ScriptedServer {
   int stop_ = -1;  // readable once the server stops
   int port_ = 0;
   std::atomic<int> connections_{0};
-  std::list<std::thread> threads_;  // the acceptor's until it is joined
+  std::list<Running> running_;  // the acceptor's until it is joined
   std::thread acceptor_;
 };
 

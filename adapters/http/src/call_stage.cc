@@ -11,6 +11,7 @@
 #include <pawl/thread.h>
 
 #include "latency.h"
+#include "memory.h"
 #include "retry.h"
 #include "retry_queue.h"
 #include "send_gate.h"
@@ -345,7 +346,7 @@ void CurlCallStage::start_waiting() {
     Transfer* const transfer = idle_transfer();
     if (transfer == nullptr) {
       line_.end(*call->host);
-      record(*call, {.failure = Failure::call_failed, .left = false}, "libcurl has no memory for another transfer");
+      record(*call, {.failure = Failure::out_of_memory, .left = false}, "libcurl has no memory for another transfer");
       continue;
     }
     begin(*call, *transfer);
@@ -370,7 +371,11 @@ void CurlCallStage::collect() {
 }
 
 void CurlCallStage::finish(Transfer& transfer, CURLcode code) {
-  Failure failure = transfer.failure(code);
+  Failure failure = transfer.conclude(code);
+  if (transfer.stale(code)) {
+    failure = transfer.again();
+    if (failure == Failure::none) return;
+  }
   if (failure == Failure::none && setup_.options.redirects == Redirects::follow) {
     if (const std::string url = transfer.redirect(); !url.empty()) {
       failure = transfer.follow(url);
@@ -482,8 +487,7 @@ Stats CurlCallStage::stats() const {
 
 Result<std::unique_ptr<CallStage>> make_call_stage(const Options& options, SendLog* borrowed_log) {
   if (auto ok = options.validate(); !ok) return std::unexpected(ok.error());
-  static const CURLcode started = curl_global_init(CURL_GLOBAL_DEFAULT);
-  if (started != CURLE_OK) return failure(ErrorCode::call, "libcurl cannot start");
+  if (start_libcurl() != CURLE_OK) return failure(ErrorCode::call, "libcurl cannot start");
   auto surroundings = look_around(options);
   if (!surroundings) return std::unexpected(surroundings.error());
   const std::uint64_t seed = options.seed != 0 ? options.seed : std::random_device{}();

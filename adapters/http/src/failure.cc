@@ -4,6 +4,10 @@
 
 namespace pawl::http {
 
+// CURLE_TOO_LARGE of libcurl 8.6 and later: a header line outgrows its own bound of 100 KB. Before, it was
+// CURLE_OUT_OF_MEMORY (see memory.h).
+static constexpr int kCurlTooLarge = 100;
+
 std::string_view name_of(Failure failure) noexcept {
   switch (failure) {
     case Failure::none: return "";
@@ -14,6 +18,7 @@ std::string_view name_of(Failure failure) noexcept {
     case Failure::tls_failed: return "tls_failed";
     case Failure::truncated: return "truncated";
     case Failure::proxy_failed: return "proxy_failed";
+    case Failure::out_of_memory: return "out_of_memory";
     case Failure::certificate_invalid: return "certificate_invalid";
     case Failure::tls_setup_failed: return "tls_setup_failed";
     case Failure::bad_response: return "bad_response";
@@ -22,6 +27,7 @@ std::string_view name_of(Failure failure) noexcept {
     case Failure::bad_redirect: return "bad_redirect";
     case Failure::bad_url: return "bad_url";
     case Failure::bad_request: return "bad_request";
+    case Failure::proxy_refused: return "proxy_refused";
     case Failure::call_failed: return "call_failed";
   }
   return "call_failed";
@@ -35,7 +41,8 @@ bool transient(Failure failure) noexcept {
     case Failure::timeout:
     case Failure::tls_failed:
     case Failure::truncated:
-    case Failure::proxy_failed: return true;
+    case Failure::proxy_failed:
+    case Failure::out_of_memory: return true;
     default: return false;
   }
 }
@@ -71,8 +78,8 @@ Failure classify(int curl_code) noexcept {
     case CURLE_UNSUPPORTED_PROTOCOL:
     case CURLE_WEIRD_SERVER_REPLY:
     case CURLE_BAD_CONTENT_ENCODING:
-    // libcurl's answer to a header line that outgrows its own buffer of 100 KB.
-    case CURLE_OUT_OF_MEMORY: return Failure::bad_response;
+    case kCurlTooLarge: return Failure::bad_response;
+    case CURLE_OUT_OF_MEMORY: return Failure::out_of_memory;
     case CURLE_FILESIZE_EXCEEDED: return Failure::response_too_large;
     case CURLE_TOO_MANY_REDIRECTS: return Failure::too_many_redirects;
     case CURLE_URL_MALFORMAT: return Failure::bad_url;

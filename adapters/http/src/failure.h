@@ -16,6 +16,7 @@ enum class Failure : std::uint8_t {
   tls_failed,
   truncated,
   proxy_failed,
+  out_of_memory,
   certificate_invalid,
   tls_setup_failed,
   bad_response,
@@ -24,6 +25,7 @@ enum class Failure : std::uint8_t {
   bad_redirect,
   bad_url,
   bad_request,
+  proxy_refused,
   call_failed,
 };
 

@@ -69,6 +69,10 @@ Result<Surroundings> look_around(const Options& options) {
   setup.options = options;
   if (setup.options.user_agent.empty()) setup.options.user_agent = "pawl/" PAWL_VERSION;
   for (const auto& line : options.headers) format_header(line, setup.common_headers.emplace_back());
+  if (std::none_of(options.headers.begin(), options.headers.end(),
+                   [](const auto& line) { return same_name(header_name(line), "accept-encoding"); })) {
+    setup.common_headers.emplace_back(kAcceptEncoding);
+  }
   if (!options.bearer.empty()) setup.common_headers.push_back("Authorization: Bearer " + options.bearer);
   for (const auto& line : options.connect_to) {
     curl_slist* longer = curl_slist_append(setup.connect_to.get(), line.c_str());

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "memory.h"
 #include "retry.h"
 #include "url.h"
 
@@ -83,7 +84,6 @@ bool Transfer::set_up() {
   curl_easy_setopt(easy, CURLOPT_HTTP09_ALLOWED, 0L);
   curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);  // follow() does it, and knows what must not go along
   curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-  curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");
   curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
   curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
   curl_easy_setopt(easy, CURLOPT_USERAGENT, options.user_agent.c_str());
@@ -138,12 +138,17 @@ void Transfer::clear_response() noexcept {
   outcome.content_type.clear();
   outcome.request_id.clear();
   status_ = 0;
+  status_seen_ = false;
   headers_whole_ = false;
-  body_begun_ = false;
+  chunked_ = false;
   too_large_ = false;
-  headers_too_large_ = false;
+  fault_ = {};
   own_request_id_ = false;
   header_bytes_ = 0;
+  body_bytes_ = 0;
+  body_pieces_ = 0;
+  content_length_.reset();
+  decoder_.reset();
   retry_after_.reset();
   retry_after_ms_.reset();
   should_retry_.reset();
@@ -151,6 +156,7 @@ void Transfer::clear_response() noexcept {
 
 bool Transfer::launch(Leg leg, milliseconds time_max) {
   clear_response();
+  leg_ = leg;
   error_text_[0] = '\0';
   if (time_max != time_max_) {
     time_max_ = time_max;
@@ -166,11 +172,16 @@ bool Transfer::begin(Call& call) {
   call_ = &call;
   redirects_ = 0;
   left_ = false;
+  if (fresh_) curl_easy_setopt(easy_.get(), CURLOPT_FRESH_CONNECT, 0L);
+  fresh_ = false;
   origin_.clear();
   begun_ = std::chrono::steady_clock::now();
   if (url_text_ != request.url) {
     url_text_.clear();
-    if (!parse_url(url_.get(), request.url, nullptr).empty()) return false;
+    if (!parse_url(url_.get(), request.url, nullptr).empty()) {
+      clear_response();
+      return false;
+    }
     url_text_ = request.url;
   }
   const bool body = request.method != "HEAD" && (!request.body.empty() || states_length(request.method));
@@ -191,10 +202,39 @@ Failure Transfer::follow(const std::string& url) {
   const bool get = (status_ == 303 && method_ != "HEAD") || ((status_ == 301 || status_ == 302) && method_ == "POST");
   const std::string method = get ? "GET" : method_;
   set_request(method, get ? Payload::none : payload_);
+  const auto left = time_left();
+  if (!left) return Failure::timeout;
+  return launch(origin == origin_ ? Leg::own_origin : Leg::other_origin, *left) ? Failure::none : Failure::call_failed;
+}
+
+std::optional<milliseconds> Transfer::time_left() const noexcept {
   const auto spent = std::chrono::floor<milliseconds>(std::chrono::steady_clock::now() - begun_);
   const auto left = setup_.options.time_max - spent;
-  if (left <= milliseconds(0)) return Failure::timeout;
-  return launch(origin == origin_ ? Leg::own_origin : Leg::other_origin, left) ? Failure::none : Failure::call_failed;
+  if (left <= milliseconds(0)) return std::nullopt;
+  return left;
+}
+
+bool Transfer::stale(CURLcode code) const noexcept {
+  switch (code) {
+    case CURLE_SEND_ERROR:
+    case CURLE_RECV_ERROR:
+    case CURLE_GOT_NOTHING:
+    case CURLE_WEIRD_SERVER_REPLY:
+    case CURLE_UNSUPPORTED_PROTOCOL: break;
+    default: return false;
+  }
+  long connections = 0;  // opened for it
+  return !fresh_ && header_bytes_ == 0 && body_bytes_ == 0 &&
+         curl_easy_getinfo(easy_.get(), CURLINFO_NUM_CONNECTS, &connections) == CURLE_OK && connections == 0;
+}
+
+Failure Transfer::again() {
+  wire_.remove(easy_.get(), shard_);
+  fresh_ = true;
+  curl_easy_setopt(easy_.get(), CURLOPT_FRESH_CONNECT, 1L);
+  const auto left = time_left();
+  if (!left) return Failure::timeout;
+  return launch(leg_, *left) ? Failure::none : Failure::call_failed;
 }
 
 void Transfer::end() noexcept {
@@ -209,15 +249,37 @@ std::string Transfer::redirect() const {
   return url;
 }
 
-Failure Transfer::failure(CURLcode code) const {
+bool Transfer::answer_whole() const noexcept {
+  if (!headers_whole_ || status_ < 200 || (decoder_ && !decoder_->whole())) return false;
+  return bodiless(method_, status_) || (!chunked_ && content_length_ == body_bytes_);
+}
+
+Failure Transfer::conclude(CURLcode code) {
+  const bool memory_failed = take_allocation_failure();
   if (too_large_) return Failure::response_too_large;
-  if (headers_too_large_) return Failure::bad_response;
-  // libcurl takes a connection that closes between two header lines for the end of a response.
-  if (code == CURLE_OK && (!headers_whole_ || status_ < 200)) return Failure::truncated;
+  if (!fault_.empty()) return Failure::bad_response;
+  if (code == CURLE_OK) {
+    // libcurl takes a connection that closes between two header lines for the end of a response, and compressed bodies
+    // as they come.
+    if (!headers_whole_ || status_ < 200 || (decoder_ && !decoder_->whole())) return Failure::truncated;
+    // A body that came at once has been looked through to its end by libcurl.
+    if (body_pieces_ != 1 || chunked_) wire_.check_idle(easy_.get());
+    return Failure::none;
+  }
+  // The server answered before it had the whole request, and took no more of it.
+  if ((code == CURLE_SEND_ERROR || code == CURLE_OPERATION_TIMEDOUT) && answer_whole()) return Failure::none;
   long connect_status = 0;
-  if (code != CURLE_OK && curl_easy_getinfo(easy_.get(), CURLINFO_HTTP_CONNECTCODE, &connect_status) == CURLE_OK &&
-      connect_status >= 300) {
-    return Failure::proxy_failed;
+  if (curl_easy_getinfo(easy_.get(), CURLINFO_HTTP_CONNECTCODE, &connect_status) == CURLE_OK && connect_status >= 300) {
+    return connect_status < 500 && !transient_status(static_cast<int>(connect_status)) ? Failure::proxy_refused
+                                                                                       : Failure::proxy_failed;
+  }
+  if (code == CURLE_OUT_OF_MEMORY && !memory_failed && error_text_[0] == '\0') {
+    fault_ = "a header line is larger than libcurl takes";
+    return Failure::bad_response;
+  }
+  // The socket is well, so it is the body that is not: chunks that are none, TLS that ends without saying so.
+  if (code == CURLE_RECV_ERROR && headers_whole_ && !std::string_view(error_text_.data()).starts_with("Recv failure")) {
+    return Failure::truncated;
   }
   return classify(code);
 }
@@ -228,12 +290,13 @@ std::string Transfer::failure_text(Failure failure, CURLcode code) const {
       return "the response is larger than the limit of " + std::to_string(setup_.options.response_bytes_max) + " bytes";
     case Failure::too_many_redirects: return "more than " + std::to_string(kRedirectsMax) + " redirects";
     case Failure::truncated:
-      if (code == CURLE_OK) return "the connection closed within the response's headers";
-      break;
+      if (code != CURLE_OK) break;
+      return headers_whole_ && status_ >= 200 ? "the compressed body stops in its middle"
+                                              : "the connection closed within the response's headers";
     case Failure::bad_redirect: return "a redirect leads to a URL that is not usable http or https";
     default: break;
   }
-  if (headers_too_large_) return "the response's headers are larger than " + std::to_string(kHeaderBytesMax) + " bytes";
+  if (!fault_.empty()) return "the response cannot be taken: " + std::string(fault_);
   std::string text = error_text_[0] != '\0' ? error_text_.data() : curl_easy_strerror(code);
   const std::string& secret = setup_.options.bearer;
   for (auto at = text.find(secret); !secret.empty() && at != std::string::npos; at = text.find(secret)) {
@@ -246,32 +309,44 @@ std::optional<milliseconds> Transfer::retry_after() const noexcept {
   return retry_after_ms_ ? retry_after_ms_ : retry_after_;
 }
 
+bool Transfer::refuse(std::string_view fault) noexcept {
+  fault_ = fault;
+  return false;
+}
+
 bool Transfer::take_header(std::string_view line) noexcept {
+  static_assert(kHeaderBytesMax == 256 << 10);
   header_bytes_ += line.size();
-  if (header_bytes_ > kHeaderBytesMax) {
-    headers_too_large_ = true;
-    return false;
-  }
-  if (body_begun_) return true;  // a trailer
+  if (header_bytes_ > kHeaderBytesMax) return refuse("its headers are larger than 256 KiB");
+  if (headers_whole_ && status_ >= 200) return true;  // a trailer
+  const bool folded = line.starts_with(' ') || line.starts_with('\t');
   line = trim(line);
+  // A lone CR ends a line for some and not for others (RFC 9112 section 2.2).
+  if (line.find('\r') != std::string_view::npos) return refuse("a header has a carriage return in it");
+  if (!status_seen_ || headers_whole_) return take_status_line(line);
+  if (folded) return true;  // the rest of a value (RFC 9112 section 5.2) that we do not need
   if (line.empty()) {
     headers_whole_ = true;
-    return true;
-  }
-  if (line.starts_with("HTTP/")) {
-    // A new response: what an interim one (1xx) said is void.
-    const auto header_bytes = header_bytes_;
-    clear_response();
-    header_bytes_ = header_bytes;
-    const auto space = line.find(' ');
-    if (space != std::string_view::npos) {
-      std::from_chars(line.data() + space + 1, line.data() + line.size(), status_);
-    }
-    return true;
+    return status_ != 101 || refuse("it changes to a protocol that nobody asked for");
   }
   const auto colon = line.find(':');
   if (colon == std::string_view::npos) return true;
   return take_field(line.substr(0, colon), trim(line.substr(colon + 1)));
+}
+
+bool Transfer::take_status_line(std::string_view line) noexcept {
+  // A new response: what an interim one (1xx) said is void.
+  const auto header_bytes = header_bytes_;
+  clear_response();
+  header_bytes_ = header_bytes;
+  status_seen_ = true;
+  if (setup_.options.version == Version::http1_1 && !line.starts_with("HTTP/1."))
+    return refuse("it is not in HTTP/1.1");
+  const auto space = line.find(' ');
+  if (space != std::string_view::npos) {
+    std::from_chars(line.data() + space + 1, line.data() + line.size(), status_);
+  }
+  return status_ >= 100 || refuse("it has no status");
 }
 
 bool Transfer::take_field(std::string_view name, std::string_view value) {
@@ -290,21 +365,48 @@ bool Transfer::take_field(std::string_view name, std::string_view value) {
   } else if (same_name(name, "x-should-retry")) {
     if (same_name(value, "true")) should_retry_ = true;
     if (same_name(value, "false")) should_retry_ = false;
-  } else if (same_name(name, "content-length") && !bodiless(method_, status_)) {
-    std::uint64_t length = 0;
-    const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), length);
-    too_large_ =
-        error == std::errc::result_out_of_range || (error == std::errc{} && length > setup_.options.response_bytes_max);
-    if (too_large_) return false;
-    if (error == std::errc{}) outcome.body.reserve(std::min(length, kReserveMax));
+  } else if (bodiless(method_, status_)) {
+    return true;  // what describes a body describes another one
+  } else if (same_name(name, "content-length")) {
+    return take_content_length(value);
+  } else if (same_name(name, "transfer-encoding")) {
+    chunked_ = true;
+  } else if (same_name(name, "content-encoding")) {
+    const Coding coding = parse_coding(value);
+    if (coding == Coding::identity) return true;
+    if (coding == Coding::unknown || decoder_) return refuse("its content coding is neither gzip nor deflate");
+    decoder_.emplace(coding);
   }
+  return true;
+}
+
+bool Transfer::take_content_length(std::string_view value) noexcept {
+  std::uint64_t length = 0;
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), length);
+  if (error == std::errc::invalid_argument || end != value.data() + value.size()) {
+    return refuse("its Content-Length is not a number");
+  }
+  // RFC 9110 section 8.6: who believes one and who believes the other disagree on where the next response begins.
+  if (content_length_ && *content_length_ != length) return refuse("it has two different Content-Lengths");
+  too_large_ = error == std::errc::result_out_of_range || length > setup_.options.response_bytes_max;
+  if (too_large_) return false;
+  content_length_ = length;
+  call_->task->outcome.body.reserve(std::min(length, kReserveMax));
   return true;
 }
 
 bool Transfer::take_body(std::string_view bytes) noexcept {
   std::string& body = call_->task->outcome.body;
-  body_begun_ = true;
-  if (bytes.size() > setup_.options.response_bytes_max - body.size()) {
+  const std::uint64_t most = setup_.options.response_bytes_max;
+  body_bytes_ += bytes.size();
+  ++body_pieces_;
+  if (decoder_) {
+    const auto verdict = decoder_->feed(bytes, body, most);
+    if (verdict == ContentDecoder::Verdict::damaged) return refuse("its compressed body is damaged");
+    too_large_ = verdict == ContentDecoder::Verdict::full;
+    return !too_large_;
+  }
+  if (bytes.size() > most - body.size()) {
     too_large_ = true;
     return false;
   }

@@ -13,6 +13,7 @@
 #include <pawl/http.h>
 #include <pawl/task.h>
 
+#include "content_coding.h"
 #include "curl_handles.h"
 #include "failure.h"
 #include "headers.h"
@@ -53,8 +54,16 @@ class Transfer {
   /// Takes it off the wire, whatever state it is in.
   void end() noexcept;
 
-  /// Why it ended. `none`: a whole response, whose body and content type are in the outcome.
-  [[nodiscard]] Failure failure(CURLcode code) const;
+  /// It came to nothing because it went out on a connection that had been kept and was at its end, or out of step:
+  /// nothing of an answer has come. That says nothing of the server, so it is no attempt of its own.
+  [[nodiscard]] bool stale(CURLcode code) const noexcept;
+  /// The same request once more on a connection of its own; at most once in an attempt (RFC 9112 section 9.3.1; all
+  /// requests carry an Idempotency-Key). `none`: it is on the wire again.
+  [[nodiscard]] Failure again();
+
+  /// Why it ended; once for each time it went on the wire. `none`: a whole response, whose body and content type are in
+  /// the outcome.
+  [[nodiscard]] Failure conclude(CURLcode code);
   /// One sentence about a failure, for a person; never a secret.
   [[nodiscard]] std::string failure_text(Failure failure, CURLcode code) const;
 
@@ -76,10 +85,16 @@ class Transfer {
   /// Sets method and body, as far as they differ from the last request's.
   void set_request(std::string_view method, Payload payload);
   [[nodiscard]] bool launch(Leg leg, std::chrono::milliseconds time_max);
+  [[nodiscard]] std::optional<std::chrono::milliseconds> time_left() const noexcept;
   void clear_response() noexcept;
+  /// A whole answer has come, whatever became of the rest of the request.
+  [[nodiscard]] bool answer_whole() const noexcept;
 
+  bool refuse(std::string_view fault) noexcept;
   bool take_header(std::string_view line) noexcept;
+  bool take_status_line(std::string_view line) noexcept;
   bool take_field(std::string_view name, std::string_view value);
+  bool take_content_length(std::string_view value) noexcept;
   bool take_body(std::string_view bytes) noexcept;
   static std::size_t on_header(char* bytes, std::size_t size, std::size_t count, void* transfer) noexcept;
   static std::size_t on_body(char* bytes, std::size_t size, std::size_t count, void* transfer) noexcept;
@@ -100,18 +115,25 @@ class Transfer {
   std::string origin_;  // the call's own, known once a redirect is followed
   std::string method_;  // set on the handle
   Payload payload_ = Payload::none;
+  Leg leg_ = Leg::own_origin;
   unsigned redirects_ = 0;
+  bool fresh_ = false;  // it has a connection of its own: set on the handle
   bool left_ = false;
   std::chrono::milliseconds time_max_{0};  // set on the handle
 
   // The present response.
   int status_ = 0;
+  bool status_seen_ = false;
   bool headers_whole_ = false;
-  bool body_begun_ = false;
+  bool chunked_ = false;  // or in another transfer coding: it has no length
   bool too_large_ = false;
-  bool headers_too_large_ = false;
+  std::string_view fault_;       // why it is no response to take; empty: nothing known
   bool own_request_id_ = false;  // from x-request-id, which counts more than request-id
   std::uint64_t header_bytes_ = 0;
+  std::uint64_t body_bytes_ = 0;  // as they came, content-coding not undone
+  unsigned body_pieces_ = 0;
+  std::optional<std::uint64_t> content_length_;
+  std::optional<ContentDecoder> decoder_;
   std::optional<std::chrono::milliseconds> retry_after_;
   std::optional<std::chrono::milliseconds> retry_after_ms_;
   std::optional<bool> should_retry_;

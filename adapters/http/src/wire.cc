@@ -1,5 +1,6 @@
 #include "wire.h"
 
+#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -27,8 +28,12 @@ Fd::~Fd() {
   if (fd_ >= 0) ::close(fd_);
 }
 
-Wire::Wire(const Setup& setup, Fd epoll, Fd bell, ShareHandle share) noexcept
-    : setup_(setup), epoll_(std::move(epoll)), bell_(std::move(bell)), share_(std::move(share)) {}
+Wire::Wire(const Setup& setup, Fd epoll, Fd bell, Grave grave, ShareHandle share) noexcept
+    : setup_(setup),
+      epoll_(std::move(epoll)),
+      bell_(std::move(bell)),
+      grave_(std::move(grave)),
+      share_(std::move(share)) {}
 
 Result<std::unique_ptr<Wire>> Wire::make(const Setup& setup) {
   Fd epoll(::epoll_create1(EPOLL_CLOEXEC));
@@ -41,13 +46,19 @@ Result<std::unique_ptr<Wire>> Wire::make(const Setup& setup) {
   if (::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, bell.get(), &event) != 0) {
     return failure(ErrorCode::io, "epoll_ctl failed for an eventfd", errno);
   }
+  int pair[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0) {
+    return failure(ErrorCode::io, "socketpair failed", errno);
+  }
+  Grave grave{Fd(pair[0]), Fd(pair[1])};
+  if (::shutdown(grave.other.get(), SHUT_WR) != 0) return failure(ErrorCode::io, "shutdown failed", errno);
   // No lock functions: one thread uses it.
   ShareHandle share(curl_share_init());
   if (share == nullptr || curl_share_setopt(share.get(), CURLSHOPT_SHARE, CURL_LOCK_DATA_DNS) != CURLSHE_OK ||
       curl_share_setopt(share.get(), CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION) != CURLSHE_OK) {
     return failure(ErrorCode::call, "libcurl cannot share names and TLS sessions among transfers");
   }
-  return std::unique_ptr<Wire>(new Wire(setup, std::move(epoll), std::move(bell), std::move(share)));
+  return std::unique_ptr<Wire>(new Wire(setup, std::move(epoll), std::move(bell), std::move(grave), std::move(share)));
 }
 
 void Wire::attach(CURL* easy) noexcept {
@@ -149,6 +160,21 @@ int Wire::close_socket(void* data, curl_socket_t fd) noexcept {
   return ::close(fd);
 }
 
+void Wire::bury(curl_socket_t fd, Socket& socket) noexcept {
+  watch(fd, socket, 0);
+  ::dup3(grave_.end.get(), fd, O_CLOEXEC);
+}
+
+void Wire::check_idle(CURL* easy) noexcept {
+  if (setup_.multiplex) return;
+  curl_socket_t fd = CURL_SOCKET_BAD;
+  if (curl_easy_getinfo(easy, CURLINFO_ACTIVESOCKET, &fd) != CURLE_OK || fd == CURL_SOCKET_BAD) return;
+  Socket& socket = this->socket(fd);
+  if (!socket.ours || socket.wanted != 0) return;
+  char byte = 0;
+  if (::recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0) bury(fd, socket);
+}
+
 void Wire::act(Shard& shard, curl_socket_t fd, int mask) noexcept {
   if (!shard.dirty) {
     shard.dirty = true;
@@ -188,8 +214,11 @@ void Wire::dispatch(curl_socket_t fd, std::uint32_t events) {
   }
   Socket& socket = this->socket(fd);
   if (socket.wanted == 0) {
-    // An idle connection was closed by the server, or a socket of this batch has been closed before its turn.
-    if (socket.registered != 0) watch(fd, socket, 0);
+    // An idle connection was closed by the server or brings what nobody asked for, or a socket of this batch has been
+    // closed before its turn.
+    if (socket.registered == 0) return;
+    if (socket.ours && !setup_.multiplex) return bury(fd, socket);
+    watch(fd, socket, 0);
     return;
   }
   int mask = 0;

@@ -61,6 +61,10 @@ class Wire {
   /// Ends a transfer, finished or not (then its connection is closed).
   void remove(CURL* easy, unsigned shard) noexcept;
 
+  /// The transfer has ended well and its connection may be kept. If bytes wait in it already, they belong to no
+  /// request: the connection is not used again.
+  void check_idle(CURL* easy) noexcept;
+
   /// Waits for sockets, timers, wake() or `until`, and lets libcurl work on the sockets that are ready.
   void poll(std::optional<Clock::time_point> until);
   /// Lets libcurl work on what is due: new transfers, time limits.
@@ -107,10 +111,18 @@ class Wire {
     bool ours = false;  // from open_socket(), so close_socket() will tell when the number is free again
   };
 
-  Wire(const Setup& setup, Fd epoll, Fd bell, ShareHandle share) noexcept;
+  /// A connection at its end. Its number is given to sockets that must not be used again: libcurl sees the end and
+  /// closes them. (It reads what waits in an idle connection as the answer to the next request.)
+  struct Grave {
+    Fd end;
+    Fd other;  // open, but says nothing: writing to the end is no error, and no SIGPIPE
+  };
+
+  Wire(const Setup& setup, Fd epoll, Fd bell, Grave grave, ShareHandle share) noexcept;
   [[nodiscard]] Shard* shard(unsigned index);
   Socket& socket(curl_socket_t fd);
   void watch(curl_socket_t fd, Socket& socket, std::uint32_t events) noexcept;
+  void bury(curl_socket_t fd, Socket& socket) noexcept;
   void act(Shard& shard, curl_socket_t fd, int mask) noexcept;
   [[nodiscard]] int timeout_ms(std::optional<Clock::time_point> until) const noexcept;
   void dispatch(curl_socket_t fd, std::uint32_t events);
@@ -123,6 +135,7 @@ class Wire {
   Setup setup_;
   Fd epoll_;
   Fd bell_;  // eventfd
+  Grave grave_;
   ShareHandle share_;
   std::vector<Socket> sockets_;           // by descriptor; outlives the multis, which close sockets as they die
   std::atomic<std::uint64_t> opened_{0};  // written by the wire's thread, read for statistics

@@ -23,7 +23,7 @@ constexpr std::array kThirdParties = {
     ThirdParty{"git2.h", {"adapters/git/"}},
     ThirdParty{"git2/", {"adapters/git/"}},
     ThirdParty{"libdeflate.h", {"adapters/git/"}},
-    ThirdParty{"zlib.h", {"adapters/git/"}},
+    ThirdParty{"zlib.h", {"adapters/git/", "adapters/http/"}},
     ThirdParty{"openssl/", {"adapters/git/", "tools/"}},
     ThirdParty{"simdjson.h", {"adapters/input/", "adapters/git/"}},
     ThirdParty{"CLI/", {"tools/"}},

@@ -98,9 +98,12 @@ struct Stats {
 
 /// Every live task comes back with an outcome: `answered` for any whole HTTP response that is not retried, else
 /// `failed` with one of these error codes:
-///   dns_failed, connect_failed, connection_reset, timeout, tls_failed, truncated, proxy_failed (all retried first);
+///   dns_failed, connect_failed, connection_reset, timeout, tls_failed, truncated, proxy_failed, out_of_memory (all
+///   retried first);
 ///   certificate_invalid, tls_setup_failed, bad_response, response_too_large, too_many_redirects, bad_redirect,
-///   bad_url, bad_request, call_failed (never retried).
+///   bad_url, bad_request, proxy_refused, call_failed (never retried).
+/// A request that goes out on a kept connection and meets its end before anything of an answer is sent once more on a
+/// new one, within the same attempt.
 /// Retried too: status 408 429 500 502 503 504 522 524, unless x-should-retry says otherwise. cancel() gives tasks
 /// back with ErrorCode::cancelled and no outcome.
 class PAWL_API CallStage : public Stage {
