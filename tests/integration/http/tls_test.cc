@@ -93,6 +93,31 @@ TEST(CallStageTls, TrustsTheGivenFileForTheRightNameOnly) {
   expect_failure(caller.call(server.url("localhost")), "certificate_invalid", 1);
 }
 
+TEST(CallStageTls, ReadsTheFileOfTrustedCertificatesOnce) {
+  const test::TempDir dir;
+  TlsServer server(dir);
+  Options options = quick();
+  options.ca_file = server.certificate();
+  options.connect_timeout = std::chrono::seconds(60);  // the server takes one connection after the other
+  Caller caller(options);
+  EXPECT_TRUE(caller.call(server.url()).outcome.success());
+  std::ofstream(options.ca_file) << "no certificate";
+  // More than one shard's worth, so that libcurl would read it again.
+  for (unsigned i = 0; i < 40; ++i) caller.take(caller.task(server.url()));
+  caller.wait();
+  for (const Task& task : caller.tasks()) EXPECT_TRUE(task.outcome.success()) << task.outcome.error_message;
+}
+
+TEST(CallStageTls, AFileThatHoldsNoCertificateIsAFaultOfTheSetUp) {
+  const test::TempDir dir;
+  TlsServer server(dir);
+  Options options = quick();
+  options.ca_file = (dir / "empty.pem").string();
+  std::ofstream(options.ca_file) << "no certificate";
+  Caller caller(options);
+  expect_failure(caller.call(server.url()), "tls_setup_failed", 1);
+}
+
 TEST(CallStageTls, AServerWithoutTlsIsAFailedHandshake) {
   ScriptedServer server([](Connection& connection) { connection.send("HTTP/1.1 200 X\r\n\r\n"); });
   Options options = quick();
