@@ -37,6 +37,7 @@ struct RunOptions {
   std::string bearer_env;
   unsigned parallel_max = 256;
   unsigned parallel_max_host = 0;
+  unsigned call_threads = 1;
   unsigned retry = 5;
   Duration retry_delay{std::chrono::seconds{1}};
   Duration retry_max_time;
@@ -44,7 +45,9 @@ struct RunOptions {
   Duration connect_timeout{std::chrono::seconds{10}};
   std::uint64_t max_response_bytes = 64ull << 20;
   std::string proxy;
+  std::string unix_socket;
   std::string cacert;
+  bool compressed = true;
   bool location = false;
   bool http1_1 = false;  // the default, spelt out
   bool http2 = false;
