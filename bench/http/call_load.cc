@@ -1,7 +1,7 @@
 // Puts N tasks through the call stage, through its port alone: no journal, no engine, no git. Prints one line of JSON.
 //
 //   call_load --url URL --count N --parallel-max C [--method POST] [--body-bytes 1024] [--cacert FILE]
-//             [--http2 | --http2-prior-knowledge]
+//             [--call-threads N] [--http2 | --http2-prior-knowledge]
 //
 // As many tasks wait as the engine would let wait. Each that comes back is looked at (status, and whether a body came),
 // keeps its response until its slot is filled with the next task, and goes in again with what came back beside it.
@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -67,6 +68,8 @@ Load parse(int argc, char** argv) {
       load.count = number(value);
     } else if (name == "--parallel-max") {
       load.http.parallel_max = static_cast<unsigned>(number(value));
+    } else if (name == "--call-threads") {
+      load.http.call_threads = static_cast<unsigned>(number(value));
     } else if (name == "--body-bytes") {
       load.body_bytes = number(value);
     } else if (name == "--cacert") {
@@ -114,6 +117,7 @@ class Turnstile final : public pawl::StageSink {
   }  // acquire: sees all that done() left
 
   void done(std::span<pawl::Task* const> tasks) noexcept override {
+    const std::lock_guard lock(mutex_);  // nobody else's, unless there are several call threads
     const auto now = std::chrono::system_clock::now();
     for (pawl::Task* task : tasks) {
       const pawl::Outcome& outcome = task->outcome;
@@ -147,12 +151,14 @@ class Turnstile final : public pawl::StageSink {
 
  private:
   void fill(pawl::Task& task) {
-    task.request.id = std::to_string(++issued_);
+    task.request.task_id.ordinal = ++issued_;
+    task.request.id = std::to_string(issued_);
     again_.push_back(&task);
   }
 
   const Load& load_;
   pawl::Stage& stage_;
+  std::mutex mutex_;
   std::vector<pawl::Task> tasks_;
   std::vector<pawl::Task*> again_;
   std::vector<float> latencies_us_;  // from the start of the first attempt to done()
