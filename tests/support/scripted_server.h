@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -185,6 +186,18 @@ class ScriptedServer {
     EXPECT_EQ(::listen(listener_, 4096), 0);
     EXPECT_EQ(::getsockname(listener_, as_sockaddr(address), &length), 0);
     port_ = ntohs(address.sin_port);
+    acceptor_ = std::thread([this] { accept_all(); });
+  }
+
+  /// The same at a Unix socket of this name, which is not longer than such names can be.
+  ScriptedServer(Script script, const std::string& path) : script_(std::move(script)) {
+    listener_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    stop_ = ::eventfd(0, EFD_CLOEXEC);
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    EXPECT_LT(path.copy(address.sun_path, sizeof address.sun_path - 1), sizeof address.sun_path - 1);
+    EXPECT_EQ(::bind(listener_, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    EXPECT_EQ(::listen(listener_, 4096), 0);
     acceptor_ = std::thread([this] { accept_all(); });
   }
 

@@ -14,7 +14,7 @@ foreach(part input journal http git observe)
 endforeach()
 set(pawl_requires_private_input "simdjson")
 set(pawl_requires_private_journal "")
-set(pawl_requires_private_http "libcurl zlib")
+set(pawl_requires_private_http "libcurl zlib libssl libcrypto")
 set(pawl_requires_private_git "libgit2 libdeflate libcrypto simdjson")
 set(pawl_requires_private_observe "")
 

@@ -104,6 +104,13 @@ static void add_api_options(CLI::App& command, RunOptions& options) {
       .add_flag("--stream-serial", options.stream_serial,
                 "at most one call of a stream at a time, in order; behind a task that is held, its stream waits too")
       ->group("API");
+  command
+      .add_option("--call-threads", options.call_threads,
+                  "threads that call, each with its share of the calls at once; more than 1 helps where TLS "
+                  "connections live short, and nowhere else")
+      ->check(CLI::Range(1u, 64u))
+      ->capture_default_str()
+      ->group("API");
   command.add_option("--retry", options.retry, "calls again after a transient failure")
       ->capture_default_str()
       ->group("API");
@@ -123,8 +130,14 @@ static void add_api_options(CLI::App& command, RunOptions& options) {
       ->transform(CLI::AsSizeValue(false))
       ->capture_default_str()
       ->group("API");
-  command.add_option("--proxy", options.proxy, "proxy (default: as the environment says)")
-      ->type_name("URL")
+  auto* proxy = command.add_option("--proxy", options.proxy, "proxy (default: as the environment says)")
+                    ->type_name("URL")
+                    ->group("API");
+  command.add_option("--unix-socket", options.unix_socket, "connect to this socket, whatever host a URL names")
+      ->type_name("PATH")
+      ->excludes(proxy)
+      ->group("API");
+  command.add_flag("--compressed,!--no-compressed", options.compressed, "ask for compressed responses (the default)")
       ->group("API");
   command.add_option("--cacert", options.cacert, "file of certificate authorities to trust")
       ->type_name("FILE")
@@ -240,6 +253,13 @@ void add_shared_options(CLI::App& command, RunOptions& options) {
 
 Result<void> check(const RunOptions& options) {
   if (auto none = check_secrets(options); !none) return none;
+  if (options.call_threads > options.parallel_max ||
+      (options.parallel_max_host != 0 && options.call_threads > options.parallel_max_host))
+    return failure(ErrorCode::usage, "--call-threads (" + std::to_string(options.call_threads) +
+                                         ") must not be more than --parallel-max or --parallel-max-host, which the "
+                                         "threads share");
+  if (options.call_threads > 1 && (options.stream_serial || options.budget_calls != 0 || options.budget_tokens != 0))
+    return failure(ErrorCode::usage, "--stream-serial, --budget-calls and --budget-tokens need --call-threads 1");
   if (options.tasks_in_flight < options.parallel_max)
     return failure(ErrorCode::usage, "--tasks-in-flight (" + std::to_string(options.tasks_in_flight) +
                                          ") must not be smaller than --parallel-max (" +

@@ -38,6 +38,7 @@ struct RunOptions {
   unsigned parallel_max = 256;
   unsigned parallel_max_host = 0;
   bool stream_serial = false;
+  unsigned call_threads = 1;
   unsigned retry = 5;
   std::uint64_t budget_calls = 0;
   std::uint64_t budget_tokens = 0;
@@ -49,7 +50,9 @@ struct RunOptions {
   Duration connect_timeout{std::chrono::seconds{10}};
   std::uint64_t max_response_bytes = 64ull << 20;
   std::string proxy;
+  std::string unix_socket;
   std::string cacert;
+  bool compressed = true;
   bool location = false;
   bool http1_1 = false;  // the default, spelt out
   bool http2 = false;

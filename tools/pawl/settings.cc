@@ -75,6 +75,7 @@ void each_setting(Options& options, Visit&& visit) {
   visit("budget-tokens", options.budget_tokens);
   visit("budget-tokens-by", options.budget_tokens_by);
   visit("budget-time", options.budget_time);
+  visit("call-threads", options.call_threads);
   visit("retry", options.retry);
   visit("retry-delay", options.retry_delay);
   visit("retry-max-time", options.retry_max_time);
@@ -82,7 +83,9 @@ void each_setting(Options& options, Visit&& visit) {
   visit("connect-timeout", options.connect_timeout);
   visit("max-response-bytes", options.max_response_bytes);
   visit("proxy", options.proxy);
+  visit("unix-socket", options.unix_socket);
   visit("cacert", options.cacert);
+  visit("compressed", options.compressed);
   visit("location", options.location);
   visit("http2", options.http2);
   visit("http2-prior-knowledge", options.http2_prior_knowledge);

@@ -71,6 +71,7 @@ Result<http::Options> http_options(const RunOptions& options, const mockapi::Ser
   http.budget_calls = options.budget_calls;
   http.budget_tokens = options.budget_tokens;
   http.budget_tokens_at = options.budget_tokens_by;
+  http.call_threads = options.call_threads;
   http.retry_max = options.retry;
   http.retry_delay = options.retry_delay.value;
   http.retry_time_max = options.retry_max_time.value;
@@ -79,7 +80,9 @@ Result<http::Options> http_options(const RunOptions& options, const mockapi::Ser
   http.response_bytes_max = options.max_response_bytes;
   http.headers = options.headers;
   http.proxy = options.proxy;
+  http.unix_socket = options.unix_socket;
   http.ca_file = options.cacert;
+  http.compressed = options.compressed;
   if (options.http2) http.version = http::Version::http2;
   if (options.http2_prior_knowledge) http.version = http::Version::http2_prior_knowledge;
   if (options.location) http.redirects = http::Redirects::follow;

@@ -12,6 +12,7 @@
 #include <pawl/thread.h>
 
 #include "budget.h"
+#include "dealt_stage.h"
 #include "latency.h"
 #include "memory.h"
 #include "retry.h"
@@ -41,7 +42,7 @@ std::uint64_t value_of(const Counter& counter) noexcept { return counter.load(st
 /// The beginning of a sentence about a task.
 std::string key_text(const Task& task) { return "stream " + task.request.stream + ", id " + task.request.id + ": "; }
 
-class CurlCallStage final : public CallStage {
+class CurlCallStage final : public CallPart {
  public:
   CurlCallStage(Surroundings surroundings, SendLog* borrowed_log, std::uint64_t seed)
       : setup_(std::move(surroundings.setup)),
@@ -93,8 +94,11 @@ class CurlCallStage final : public CallStage {
     return {value_of(waiting_), value_of(active_), value_of(delayed_)};
   }
   [[nodiscard]] Stats stats() const override;
+  [[nodiscard]] const LatencyHistogram& latency() const noexcept override { return latency_; }
 
  private:
+  static constexpr std::size_t kDeliverAtOnce = 128;
+  static constexpr milliseconds kDeliveryWait{1};
   static constexpr int kCancelWaiting = 1;
   static constexpr int kCancelAll = 2;
 
@@ -110,6 +114,7 @@ class CurlCallStage final : public CallStage {
   void take_marked();
   void start_waiting();
   void collect();
+  [[nodiscard]] bool delivery_due();
   void deliver();
   [[nodiscard]] std::optional<Clock::time_point> next_wakeup() const;
 
@@ -161,6 +166,7 @@ class CurlCallStage final : public CallStage {
   std::vector<std::unique_ptr<Transfer>> transfers_;
   std::vector<Transfer*> idle_;  // last in, first out: few calls use few connections
   std::vector<Task*> done_;
+  std::optional<Clock::time_point> deliver_by_;  // set when what is done waits for company
   int cancelled_ = 0;
   bool spent_ = false, tokens_unknown_ = false;  // has been told
   std::mt19937_64 random_;
@@ -178,7 +184,7 @@ void CurlCallStage::run() {
     start_waiting();
     wire_->run_timers();  // what has just begun goes out before the loop sleeps
     collect();
-    deliver();
+    if (delivery_due()) deliver();
     if (stopping_.load(std::memory_order_acquire)) break;  // acquire [C2]
   }
 }
@@ -188,7 +194,8 @@ std::optional<Clock::time_point> CurlCallStage::next_wakeup() const {
   if (waits_in_vain()) return Clock::time_point{};
   if (gate_.ready() && has_room() && budget_.ask() != Budget::Answer::wait) return Clock::time_point{};
   if (line_.ready() && gate_.wants(value_of(active_)) > 0) return Clock::time_point{};
-  return retry_queue_.next_due();
+  const auto retry = retry_queue_.next_due();
+  return done_.empty() || (retry && *retry < deliver_by_) ? retry : deliver_by_;
 }
 
 void CurlCallStage::intake() {
@@ -513,7 +520,17 @@ void CurlCallStage::record(Call& call, const Attempt& attempt, std::string failu
   go_on_behind(*call.task);
 }
 
+/// A group costs those behind us hardly more than a task, so what is done waits for company; but not for long, and not
+/// at all when nobody waits in line, for then those who are to give us more may wait for us.
+bool CurlCallStage::delivery_due() {
+  if (done_.empty() || line_.size() == 0 || cancelled_ != 0 || done_.size() >= kDeliverAtOnce) return true;
+  const auto now = Clock::now();
+  if (!deliver_by_) deliver_by_ = now + kDeliveryWait;
+  return now >= *deliver_by_;
+}
+
 void CurlCallStage::deliver() {
+  deliver_by_.reset();
   gate_.tell_settled();
   if (done_.empty()) return;
   sink_->done(done_);
@@ -549,13 +566,18 @@ Stats CurlCallStage::stats() const {
 
 }  // namespace
 
-Result<std::unique_ptr<CallStage>> make_call_stage(const Options& options, SendLog* borrowed_log) {
-  if (auto ok = options.validate(); !ok) return std::unexpected(ok.error());
-  if (start_libcurl() != CURLE_OK) return failure(ErrorCode::call, "libcurl cannot start");
-  auto surroundings = look_around(options);
+Result<std::unique_ptr<CallPart>> make_call_part(const Options& options, SendLog* borrowed_log, unsigned parts) {
+  auto surroundings = look_around(options, parts);
   if (!surroundings) return std::unexpected(surroundings.error());
   const std::uint64_t seed = options.seed != 0 ? options.seed : std::random_device{}();
   return std::make_unique<CurlCallStage>(std::move(*surroundings), borrowed_log, seed);
+}
+
+Result<std::unique_ptr<CallStage>> make_call_stage(const Options& options, SendLog* borrowed_log) {
+  if (auto ok = options.validate(); !ok) return std::unexpected(ok.error());
+  if (start_libcurl() != CURLE_OK) return failure(ErrorCode::call, "libcurl cannot start");
+  if (options.call_threads > 1) return make_dealt_stage(options, borrowed_log);
+  return make_call_part(options, borrowed_log, 1);
 }
 
 }  // namespace pawl::http

@@ -10,6 +10,7 @@ namespace pawl::http {
 namespace {
 
 constexpr std::string_view kHexDigits = "0123456789abcdef";
+constexpr std::string_view kKeyName = "Idempotency-Key: ";
 
 constexpr char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
@@ -19,7 +20,7 @@ std::string_view trim(std::string_view text) noexcept {
   return text;
 }
 
-bool has_name(const std::vector<std::string>& lines, std::string_view name) noexcept {
+bool has_name(std::span<const std::string> lines, std::string_view name) noexcept {
   return std::any_of(lines.begin(), lines.end(), [&](const auto& line) { return same_name(header_name(line), name); });
 }
 
@@ -101,41 +102,55 @@ std::string& HeaderList::add_line() {
   return lines_[used_++];
 }
 
-void HeaderList::build(std::vector<std::string>& common, const Request& request, Leg leg, Payload payload) {
+void HeaderList::add_common(std::vector<std::string>& lines, std::span<const std::string> stronger,
+                            const Request& request, bool typed) {
+  for (auto& line : lines) {
+    const std::string_view name = header_name(line);
+    const bool type = same_name(name, "content-type");
+    if ((type && typed) || has_name(request.headers, name) || has_name(stronger, name)) continue;
+    has_type_ = has_type_ || type;
+    has_key_ = has_key_ || same_name(name, "idempotency-key");
+    nodes_.push_back({line.data(), nullptr});
+  }
+}
+
+void HeaderList::build(CommonHeaders& common, const Request& request, Leg leg, Payload payload) {
+  const bool large = payload == Payload::body && request.body.size() > kBodyAskedFor;
+  if (form_.plain && request.headers.empty() && form_.leg == leg && form_.payload == payload && form_.large == large &&
+      form_.content_type == request.content_type) {
+    lines_[0].resize(kKeyName.size());
+    append_idempotency_key(request, lines_[0]);  // as long as the last, so it lies where that lay
+    return;
+  }
   used_ = 0;
   nodes_.clear();
   const bool own = leg == Leg::own_origin;
   const bool typed = !request.content_type.empty() && !has_name(request.headers, "content-type");
-  bool has_type = typed;
-  bool has_key = false;
+  has_type_ = typed;
+  has_key_ = has_name(request.headers, "idempotency-key");
+  if (own) add_common(common.lines, {}, request, typed);
+  add_common(common.basic, own ? std::span<const std::string>(common.lines) : std::span<const std::string>(), request,
+             typed);
+  if (own && !has_key_) append_idempotency_key(request, add_line().assign(kKeyName));
   if (typed && payload == Payload::body) add_line().assign("Content-Type: ").append(request.content_type);
   for (const auto& line : request.headers) {
     const std::string_view name = header_name(line);
     if (!own && authenticates(name)) continue;
     const bool type = same_name(name, "content-type");
     if (type && payload == Payload::none && !own) continue;
-    has_type = has_type || type;
-    has_key = has_key || same_name(name, "idempotency-key");
+    has_type_ = has_type_ || type;
     format_header(line, add_line());
   }
-  if (own) {
-    for (auto& line : common) {
-      const std::string_view name = header_name(line);
-      const bool type = same_name(name, "content-type");
-      if ((type && typed) || has_name(request.headers, name)) continue;
-      has_type = has_type || type;
-      has_key = has_key || same_name(name, "idempotency-key");
-      nodes_.push_back({line.data(), nullptr});
-    }
-    if (!has_key) {
-      append_idempotency_key(request, add_line().assign("Idempotency-Key: "));
-    }
-  }
   // libcurl would call a body without a type a form.
-  if (!has_type && payload == Payload::body) add_line().assign("Content-Type:");
-  add_line().assign("Expect:");
+  if (!has_type_ && payload == Payload::body) add_line().assign("Content-Type:");
+  if (large) add_line().assign("Expect:");
   for (std::size_t i = 0; i < used_; ++i) nodes_.push_back({lines_[i].data(), nullptr});
   for (std::size_t i = 1; i < nodes_.size(); ++i) nodes_[i - 1].next = &nodes_[i];
+  form_.plain = own && !has_key_ && request.headers.empty();
+  form_.leg = leg;
+  form_.payload = payload;
+  form_.large = large;
+  form_.content_type = request.content_type;
 }
 
 }  // namespace pawl::http

@@ -8,6 +8,7 @@
 #include <bit>
 #include <chrono>
 #include <cstdint>
+#include <span>
 
 namespace pawl::http {
 
@@ -23,17 +24,26 @@ class LatencyHistogram {
 
   /// Milliseconds that `share` (0 … 1) of the records do not exceed; 0 if there are none. Any thread.
   [[nodiscard]] double percentile_ms(double share) const noexcept {
+    const LatencyHistogram* const self = this;
+    return percentile_ms({&self, 1}, share);
+  }
+  /// The same of the records of several.
+  [[nodiscard]] static double percentile_ms(std::span<const LatencyHistogram* const> all, double share) noexcept {
     std::uint64_t total = 0;
-    for (const auto& count : counts_) total += count.load(std::memory_order_relaxed);
+    double most = 0;
+    for (const auto* one : all) {
+      for (const auto& count : one->counts_) total += count.load(std::memory_order_relaxed);
+      most = std::max(most, one->max_ms());
+    }
     if (total == 0) return 0;
     auto wanted = static_cast<std::uint64_t>(share * static_cast<double>(total));
     if (wanted >= total) wanted = total - 1;
     std::uint64_t seen = 0;
-    for (std::size_t i = 0; i < counts_.size(); ++i) {
-      seen += counts_[i].load(std::memory_order_relaxed);
-      if (seen > wanted) return std::min(static_cast<double>(upper_bound(i)) / 1000, max_ms());
+    for (std::size_t i = 0; i < kBuckets; ++i) {
+      for (const auto* one : all) seen += one->counts_[i].load(std::memory_order_relaxed);
+      if (seen > wanted) return std::min(static_cast<double>(upper_bound(i)) / 1000, most);
     }
-    return max_ms();
+    return most;
   }
   [[nodiscard]] double max_ms() const noexcept {
     return static_cast<double>(max_.load(std::memory_order_relaxed)) / 1000;

@@ -1,4 +1,5 @@
 #include <curl/curl.h>
+#include <sys/un.h>
 
 #include <chrono>
 #include <string>
@@ -16,6 +17,7 @@ using std::chrono::milliseconds;
 namespace {
 
 constexpr milliseconds kDay = std::chrono::hours(24);
+constexpr std::size_t kSocketPathMax = sizeof(sockaddr_un::sun_path) - 1;
 constexpr unsigned kCurlWithGoodHttp2 = 0x080000;
 
 bool printable(std::string_view text) noexcept {
@@ -45,6 +47,17 @@ Result<void> Options::validate() const {
   if (parallel_max < 1 || parallel_max > 65'536) {
     return failure(ErrorCode::usage, "parallel_max is " + std::to_string(parallel_max) + ", not within 1 … 65536");
   }
+  if (call_threads < 1 || call_threads > 64) {
+    return failure(ErrorCode::usage, "call_threads is " + std::to_string(call_threads) + ", not within 1 … 64");
+  }
+  if (call_threads > 1 && (stream_calls == StreamCalls::serial || budget_calls != 0 || budget_tokens != 0)) {
+    return failure(ErrorCode::usage, "call_threads is " + std::to_string(call_threads) +
+                                         ": serial streams and budgets need a single thread");
+  }
+  if (call_threads > parallel_max || (parallel_max_host != 0 && call_threads > parallel_max_host)) {
+    return failure(ErrorCode::usage, "call_threads is " + std::to_string(call_threads) +
+                                         ", more than there are calls at once for them to share");
+  }
   if (retry_max > 1000) {
     return failure(ErrorCode::usage, "retry_max is " + std::to_string(retry_max) + ", not within 0 … 1000");
   }
@@ -59,6 +72,13 @@ Result<void> Options::validate() const {
   if (!printable(bearer)) return failure(ErrorCode::usage, "the bearer token has a line break or control character");
   if (!printable(user_agent)) return failure(ErrorCode::usage, "user_agent has a line break or control character");
   if (proxy.find('\0') != std::string::npos) return failure(ErrorCode::usage, "proxy has a NUL byte");
+  if (unix_socket.size() > kSocketPathMax || unix_socket.find('\0') != std::string::npos) {
+    return failure(ErrorCode::usage, "unix_socket has a NUL byte or is longer than " + std::to_string(kSocketPathMax) +
+                                         " bytes, which is all that the system takes");
+  }
+  if (!unix_socket.empty() && !proxy.empty()) {
+    return failure(ErrorCode::usage, "unix_socket and proxy: a connection leads to the one or to the other");
+  }
   const curl_version_info_data* curl = curl_version_info(CURLVERSION_NOW);
   if (version != Version::http1_1 &&
       (curl->version_num < kCurlWithGoodHttp2 || (curl->features & CURL_VERSION_HTTP2) == 0)) {

@@ -43,18 +43,18 @@ bool proxies_in_environment() noexcept {
   return false;
 }
 
-/// How many connections each shard may keep within the process's limit of descriptors.
-Result<long> connections_per_shard(unsigned parallel_max) {
+/// How many connections each shard of one of so many parts may keep within the process's limit of descriptors.
+Result<long> connections_per_shard(unsigned parallel_max, unsigned parts) {
   constexpr std::uint64_t kMost = 64;
   constexpr std::uint64_t kOthers = 64;   // journal, git, input, the resolver's
   constexpr std::uint64_t kShardOwn = 2;  // libcurl's own pair
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return failure(ErrorCode::io, "getrlimit failed", errno);
-  const std::uint64_t shards = (parallel_max + Wire::kShardTransfers - 1) / Wire::kShardTransfers;
+  const std::uint64_t shards = parts * ((parallel_max + Wire::kShardTransfers - 1) / Wire::kShardTransfers);
   const std::uint64_t least = std::min(parallel_max, Wire::kShardTransfers);
   const std::uint64_t needed = shards * (least + kShardOwn) + kOthers;
   if (limit.rlim_cur < needed) {
-    return failure(ErrorCode::usage, "parallel_max " + std::to_string(parallel_max) + " needs " +
+    return failure(ErrorCode::usage, "parallel_max " + std::to_string(parts * parallel_max) + " needs " +
                                          std::to_string(needed) + " file descriptors, and this process may open " +
                                          std::to_string(limit.rlim_cur) + " (ulimit -n)");
   }
@@ -64,29 +64,30 @@ Result<long> connections_per_shard(unsigned parallel_max) {
 
 }  // namespace
 
-Result<Surroundings> look_around(const Options& options) {
+Result<Surroundings> look_around(const Options& options, unsigned parts) {
   TransferSetup setup;
   setup.options = options;
   setup.secrets = Secrets(options);
   if (setup.options.user_agent.empty()) setup.options.user_agent = "pawl/" PAWL_VERSION;
-  for (const auto& line : options.headers) format_header(line, setup.common_headers.emplace_back());
-  if (std::none_of(options.headers.begin(), options.headers.end(),
-                   [](const auto& line) { return same_name(header_name(line), "accept-encoding"); })) {
-    setup.common_headers.emplace_back(kAcceptEncoding);
-  }
-  if (!options.bearer.empty()) setup.common_headers.push_back("Authorization: Bearer " + options.bearer);
+  for (const auto& line : options.headers) format_header(line, setup.headers.lines.emplace_back());
+  if (!options.bearer.empty()) setup.headers.lines.push_back("Authorization: Bearer " + options.bearer);
+  // Lines of our own, and not libcurl's: those it formats twice for each request.
+  setup.headers.basic.push_back("User-Agent: " + setup.options.user_agent);
+  if (options.compressed) setup.headers.basic.emplace_back(kAcceptEncoding);
   for (const auto& line : options.connect_to) {
     curl_slist* longer = curl_slist_append(setup.connect_to.get(), line.c_str());
     if (longer == nullptr) return failure(ErrorCode::call, "libcurl has no memory");
     static_cast<void>(setup.connect_to.release());  // `longer` owns it now
     setup.connect_to.reset(longer);
   }
-  setup.proxies = !options.proxy.empty() || proxies_in_environment();
+  // A Unix socket is where to connect; libcurl leaves proxies out for it, and need not look for any.
+  setup.proxies = options.unix_socket.empty() && (!options.proxy.empty() || proxies_in_environment());
   setup.ca_file = options.ca_file.empty() ? default_ca_file() : options.ca_file;
   if (!setup.ca_file.empty() && !readable(setup.ca_file)) {
     return failure(ErrorCode::usage, "the file of trusted certificates cannot be read: " + setup.ca_file, errno);
   }
-  const auto connections = connections_per_shard(options.parallel_max);
+  if (!setup.ca_file.empty() && Trust::usable()) setup.trust = std::make_unique<Trust>(setup.ca_file);
+  const auto connections = connections_per_shard(options.parallel_max, parts);
   if (!connections) return std::unexpected(connections.error());
   auto wire = Wire::make({.connections_max = *connections, .multiplex = options.version != Version::http1_1});
   if (!wire) return std::unexpected(wire.error());

@@ -21,8 +21,8 @@ struct Surroundings {
   std::unique_ptr<Wire> wire;
 };
 
-/// Errors: as make_call_stage().
-[[nodiscard]] Result<Surroundings> look_around(const Options& options);
+/// `parts`: how many stages like this one share the process's descriptors. Errors: as make_call_stage().
+[[nodiscard]] Result<Surroundings> look_around(const Options& options, unsigned parts);
 
 /// Why a request is not even tried, as the outcome will say it. `none`: it can be tried.
 struct Refusal {

@@ -15,6 +15,11 @@ namespace {
 
 // A server may promise much; more than this is set aside only as it arrives.
 constexpr std::uint64_t kReserveMax = 1 << 20;
+// libcurl allocates its receive buffer anew for each request. A small one stays in the processor's cache from request
+// to request; a large one takes a large body with fewer system calls.
+constexpr long kSmallBuffer = 4 << 10;
+constexpr long kLargeBuffer = 32 << 10;
+constexpr std::uint64_t kSmallBody = 3 << 10;  // fits the small buffer together with its headers
 
 long http_version(Version version) noexcept {
   switch (version) {
@@ -86,10 +91,11 @@ bool Transfer::set_up() {
   curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
   curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
   curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
-  curl_easy_setopt(easy, CURLOPT_USERAGENT, options.user_agent.c_str());
+  if (setup_.proxies) curl_easy_setopt(easy, CURLOPT_USERAGENT, options.user_agent.c_str());  // for CONNECT
   curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(options.connect_timeout.count()));
   if (setup_.connect_to) curl_easy_setopt(easy, CURLOPT_CONNECT_TO, setup_.connect_to.get());
   if (!options.proxy.empty()) curl_easy_setopt(easy, CURLOPT_PROXY, options.proxy.c_str());
+  if (!options.unix_socket.empty()) curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, options.unix_socket.c_str());
   if (!setup_.proxies) {
     curl_easy_setopt(easy, CURLOPT_PROXY, "");
     curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
@@ -103,6 +109,7 @@ void Transfer::set_up_tls() {
   CURL* easy = easy_.get();
   curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
   curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
+  if (setup_.trust != nullptr) return setup_.trust->attach(easy);
   if (setup_.ca_file.empty()) return;
   // A CA directory switches libcurl's cache of parsed certificates off: 37 ms instead of 1.2 ms per connection.
   curl_easy_setopt(easy, CURLOPT_CAPATH, nullptr);
@@ -162,7 +169,13 @@ bool Transfer::launch(Leg leg, milliseconds time_max) {
     time_max_ = time_max;
     curl_easy_setopt(easy_.get(), CURLOPT_TIMEOUT_MS, static_cast<long>(time_max.count()));
   }
-  headers_.build(setup_.common_headers, call_->task->request, leg, payload_);
+  // The next body will be much like the last one.
+  const long buffer = last_body_bytes_ > kSmallBody ? kLargeBuffer : kSmallBuffer;
+  if (buffer != buffer_) {
+    buffer_ = buffer;
+    curl_easy_setopt(easy_.get(), CURLOPT_BUFFERSIZE, buffer);
+  }
+  headers_.build(setup_.headers, call_->task->request, leg, payload_);
   curl_easy_setopt(easy_.get(), CURLOPT_HTTPHEADER, headers_.get());
   return wire_.add(easy_.get(), shard_);
 }
@@ -238,6 +251,7 @@ Failure Transfer::again() {
 }
 
 void Transfer::end() noexcept {
+  last_body_bytes_ = body_bytes_;
   wire_.remove(easy_.get(), shard_);
   call_ = nullptr;
 }

@@ -18,6 +18,7 @@
 #include "failure.h"
 #include "headers.h"
 #include "secrets.h"
+#include "trust.h"
 #include "wait_line.h"
 #include "wire.h"
 
@@ -26,11 +27,12 @@ namespace pawl::http {
 /// What every transfer of a stage has in common.
 struct TransferSetup {
   Options options;
-  std::vector<std::string> common_headers;  // Options::headers and the bearer, in libcurl's form
-  Secrets secrets;                          // of the options
-  std::string ca_file;                      // empty: libcurl's own default
-  StringList connect_to;                    // of Options::connect_to; null: none
-  bool proxies = true;                      // false: there are none, so libcurl need not look
+  CommonHeaders headers;         // Options::headers and the bearer; user agent and codings
+  Secrets secrets;               // of the options
+  std::string ca_file;           // empty: libcurl's own default
+  std::unique_ptr<Trust> trust;  // of that file; null: libcurl reads it itself
+  StringList connect_to;         // of Options::connect_to; null: none
+  bool proxies = true;           // false: there are none, so libcurl need not look
   /// Told when a connection to the call's host stands.
   void (*on_connected)(void* owner, Host& host) = nullptr;
   void* owner = nullptr;
@@ -122,6 +124,8 @@ class Transfer {
   bool fresh_ = false;  // it has a connection of its own: set on the handle
   bool left_ = false;
   std::chrono::milliseconds time_max_{0};  // set on the handle
+  long buffer_ = 0;                        // set on the handle
+  std::uint64_t last_body_bytes_ = 0;      // of the call before
 
   // The present response.
   int status_ = 0;

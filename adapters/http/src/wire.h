@@ -95,11 +95,13 @@ class Wire {
   [[nodiscard]] std::uint64_t closed() const noexcept { return closed_.load(std::memory_order_relaxed); }
 
  private:
+  static constexpr Clock::time_point kNever = Clock::time_point::max();
+
   struct Shard {
     Wire* wire = nullptr;
     unsigned index = 0;
     MultiHandle multi;
-    std::optional<Clock::time_point> deadline;
+    Clock::time_point deadline = kNever;
     bool due = false;    // in due_
     bool dirty = false;  // in dirty_
   };
@@ -124,7 +126,7 @@ class Wire {
   void watch(curl_socket_t fd, Socket& socket, std::uint32_t events) noexcept;
   void bury(curl_socket_t fd, Socket& socket) noexcept;
   void act(Shard& shard, curl_socket_t fd, int mask) noexcept;
-  [[nodiscard]] int timeout_ms(std::optional<Clock::time_point> until) const noexcept;
+  [[nodiscard]] int timeout_ms(Clock::time_point until) const noexcept;
   void dispatch(curl_socket_t fd, std::uint32_t events);
 
   static int on_socket(CURL*, curl_socket_t fd, int what, void* shard, void*) noexcept;
@@ -140,6 +142,7 @@ class Wire {
   std::vector<Socket> sockets_;           // by descriptor; outlives the multis, which close sockets as they die
   std::atomic<std::uint64_t> opened_{0};  // written by the wire's thread, read for statistics
   std::atomic<std::uint64_t> closed_{0};
+  Clock::time_point nearest_ = kNever;  // no shard's deadline is earlier; may be earlier than all of them
   std::vector<unsigned> due_;
   std::vector<unsigned> firing_;
   std::vector<unsigned> dirty_;

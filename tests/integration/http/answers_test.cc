@@ -279,6 +279,13 @@ TEST(HttpOptions, SayWhatIsWrong) {
   EXPECT_THAT(code_of([](Options& o) { o.connect_timeout = milliseconds(0); }), StartsWith("usage: connect_timeout"));
   EXPECT_THAT(code_of([](Options& o) { o.response_bytes_max = 0; }), StartsWith("usage: response_bytes_max"));
   EXPECT_THAT(code_of([](Options& o) { o.headers = {"nonsense"}; }), StartsWith("usage: a header"));
+  EXPECT_THAT(code_of([](Options& o) { o.call_threads = 0; }), StartsWith("usage: call_threads"));
+  EXPECT_THAT(code_of([](Options& o) { o.call_threads = 65; }), StartsWith("usage: call_threads"));
+  EXPECT_THAT(code_of([](Options& o) { o.parallel_max = 1, o.call_threads = 2; }), StartsWith("usage: call_threads"));
+  EXPECT_THAT(code_of([](Options& o) { o.parallel_max_host = 1, o.call_threads = 2; }),
+              StartsWith("usage: call_threads"));
+  EXPECT_THAT(code_of([](Options& o) { o.unix_socket = std::string(108, 'x'); }), StartsWith("usage: unix_socket"));
+  EXPECT_THAT(code_of([](Options& o) { o.unix_socket = "s", o.proxy = "p"; }), StartsWith("usage: unix_socket"));
   const std::string secret = code_of([](Options& o) { o.bearer = "secret\n"; });
   EXPECT_THAT(secret, StartsWith("usage: the bearer"));
   EXPECT_EQ(secret.find("secret"), std::string::npos);

@@ -159,6 +159,31 @@ TEST(SendLog, ThousandsOfCallsWithRetriesAreAllMarkedWhenTheyArrive) {
   EXPECT_EQ(log.asked_ever_, 3000 + log.settled_);
 }
 
+TEST(SendLog, SeveralLoopsShareOneAndEachGetsItsTasksBack) {
+  std::atomic<int> unmarked{0};
+  std::atomic<int> requests{0};
+  BusyLog log;
+  ScriptedServer server(ScriptedServer::answering([&](const SeenRequest& request) {
+    unmarked += !log.is_marked(request.target.substr(1));
+    return response(++requests % 5 == 0 ? 503 : 200, request.target);
+  }));
+  Options options = quick();
+  options.parallel_max = 16;
+  options.call_threads = 3;
+  options.retry_max = 50;
+  Caller caller(options, &log);
+  for (unsigned i = 1; i <= 2000; ++i) {
+    caller.task(server.url("/" + std::to_string(i))).request.task_id.ordinal = i;
+  }
+  caller.take_all();
+  caller.wait();
+  log.stop();
+  EXPECT_EQ(unmarked, 0);
+  int i = 0;
+  for (const Task& task : caller.tasks()) expect_answer(task, 200, "/" + std::to_string(++i));
+  EXPECT_EQ(log.asked_ever_, 2000 + log.settled_);
+}
+
 TEST(SendLog, RoomIsGivenForWhatCanLeaveAtOnce) {
   ScriptedServer server([](Connection& connection) { connection.hang(); });
   Options options = quick();

@@ -60,6 +60,26 @@ TEST_F(CallStageTls, RefusesWhatNobodyVouchesFor) {
   expect_failure(call(good_), "certificate_invalid", 1);
 }
 
+TEST_F(CallStageTls, ReadsTheFileOfTrustedCertificatesOnce) {
+  ScriptedServer server(serving(good_));
+  options_.connect_timeout = std::chrono::seconds(60);
+  Caller caller(options_);
+  expect_answer(caller.call(https(server)), 200, "secure");
+  std::ofstream(options_.ca_file) << "no certificate";
+  // More than one shard's worth, so that libcurl would read it again.
+  for (unsigned i = 0; i < 40; ++i) caller.take(caller.task(https(server)));
+  caller.wait();
+  for (const Task& task : caller.tasks()) EXPECT_TRUE(task.outcome.success()) << task.outcome.error_message;
+}
+
+TEST_F(CallStageTls, AFileThatHoldsNoCertificateIsAFaultOfTheSetUp) {
+  ScriptedServer server(serving(good_));
+  options_.ca_file = (dir_ / "empty.pem").string();
+  std::ofstream(options_.ca_file) << "no certificate";
+  Caller caller(options_);
+  expect_failure(caller.call(https(server)), "tls_setup_failed", 1);
+}
+
 TEST_F(CallStageTls, RefusesAnotherName) {
   expect_failure(call(good_, "localhost"), "certificate_invalid", 1);
   expect_failure(call(Certificate({.name = "IP:127.0.0.2"}, &trusted_)), "certificate_invalid", 1);

@@ -39,23 +39,23 @@ TEST(HeaderFault, NamesTheFaultAndNeverTheValue) {
 }
 
 TEST(HeaderList, TasksOwnReplaceCommonOnesWhateverTheirCase) {
-  std::vector<std::string> common = {"X-A: common", "X-B: common", "Authorization: Bearer t"};
+  CommonHeaders common{.lines = {"X-A: common", "X-B: common", "Authorization: Bearer t"}, .basic = {}};
   HeaderList list;
   list.build(common, request({"x-a: own", "Idempotency-Key: mine"}), Leg::own_origin, Payload::none);
-  EXPECT_THAT(lines_of(list), UnorderedElementsAre("x-a: own", "Idempotency-Key: mine", "X-B: common",
-                                                   "Authorization: Bearer t", "Expect:"));
+  EXPECT_THAT(lines_of(list),
+              UnorderedElementsAre("x-a: own", "Idempotency-Key: mine", "X-B: common", "Authorization: Bearer t"));
 }
 
 TEST(HeaderList, SpellsEmptyValuesSoThatTheyAreSent) {
-  std::vector<std::string> common;
+  CommonHeaders common;
   HeaderList list;
   list.build(common, request({"X-Empty: "}), Leg::own_origin, Payload::none);
   EXPECT_THAT(lines_of(list), Contains("X-Empty;"));
 }
 
 TEST(HeaderList, TypesABodyOnlyAsAsked) {
-  std::vector<std::string> common = {"Content-Type: text/common"};
-  std::vector<std::string> none;
+  CommonHeaders common{.lines = {"Content-Type: text/common"}, .basic = {}};
+  CommonHeaders none;
   HeaderList list;
   Request typed = request();
   typed.content_type = "application/json";
@@ -64,16 +64,60 @@ TEST(HeaderList, TypesABodyOnlyAsAsked) {
   EXPECT_THAT(lines_of(list), Not(Contains("Content-Type: text/common")));
   list.build(common, request(), Leg::own_origin, Payload::body);
   EXPECT_THAT(lines_of(list), Contains("Content-Type: text/common"));
-  list.build(none, request(), Leg::own_origin, Payload::body);
-  EXPECT_THAT(lines_of(list), Contains("Content-Type:"));
+  HeaderList other;
+  other.build(none, request(), Leg::own_origin, Payload::body);
+  EXPECT_THAT(lines_of(other), Contains("Content-Type:"));
 }
 
 TEST(HeaderList, OtherOriginGetsNothingThatAuthenticates) {
-  std::vector<std::string> common = {"x-api-key: secret", "Authorization: Bearer secret"};
+  CommonHeaders common{.lines = {"x-api-key: secret", "Authorization: Bearer secret"}, .basic = {"User-Agent: u"}};
   HeaderList list;
   list.build(common, request({"Cookie: c", "authorization: a", "Host: h", "X-Trace: 1"}), Leg::other_origin,
              Payload::none);
-  EXPECT_THAT(lines_of(list), UnorderedElementsAre("X-Trace: 1", "Expect:"));
+  EXPECT_THAT(lines_of(list), UnorderedElementsAre("X-Trace: 1", "User-Agent: u"));
+}
+
+TEST(HeaderList, BasicOnesGoEverywhereUnlessTheOwnOriginHasStrongerOnes) {
+  CommonHeaders common{.lines = {"user-agent: mine"}, .basic = {"User-Agent: u", "Accept-Encoding: gzip"}};
+  HeaderList list;
+  list.build(common, request({"Idempotency-Key: k"}), Leg::own_origin, Payload::none);
+  EXPECT_THAT(lines_of(list), UnorderedElementsAre("user-agent: mine", "Accept-Encoding: gzip", "Idempotency-Key: k"));
+  list.build(common, request({"accept-encoding: identity"}), Leg::other_origin, Payload::none);
+  EXPECT_THAT(lines_of(list), UnorderedElementsAre("User-Agent: u", "accept-encoding: identity"));
+}
+
+TEST(HeaderList, OfTheNextRequestAreThoseOfAFreshList) {
+  CommonHeaders common{.lines = {"X-A: common"}, .basic = {"User-Agent: u"}};
+  std::vector<Request> requests(6, request());
+  requests[1].id = "2";
+  requests[2].content_type = "text/plain";
+  requests[3].content_type = "text/plain";
+  requests[3].headers = {"Idempotency-Key: own", "X-A: own"};
+  requests[4].id = "3";
+  requests[5].body.resize(HeaderList::kBodyAskedFor + 1);
+  HeaderList used;
+  for (unsigned i = 0; i < 500; ++i) {
+    // Any order: what one leaves behind must not show in the next.
+    const Request& next = requests[i * i * 7 % 11 % requests.size()];
+    const Leg leg = i % 3 == 0 ? Leg::other_origin : Leg::own_origin;
+    const Payload payload = i % 5 < 2 ? Payload::none : Payload::body;
+    HeaderList fresh;
+    used.build(common, next, leg, payload);
+    fresh.build(common, next, leg, payload);
+    EXPECT_EQ(lines_of(used), lines_of(fresh)) << "request " << i;
+  }
+}
+
+TEST(HeaderList, OnlyALargeBodyTellsLibcurlNotToAskFirst) {
+  CommonHeaders common;
+  HeaderList list;
+  Request large = request();
+  large.body.resize(HeaderList::kBodyAskedFor);
+  list.build(common, large, Leg::own_origin, Payload::body);
+  EXPECT_THAT(lines_of(list), Not(Contains("Expect:")));
+  large.body.push_back('x');
+  list.build(common, large, Leg::own_origin, Payload::body);
+  EXPECT_THAT(lines_of(list), Contains("Expect:"));
 }
 
 TEST(IdempotencyKey, DependsOnKeyAndRequestAlone) {

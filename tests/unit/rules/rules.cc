@@ -11,7 +11,7 @@ namespace {
 
 struct ThirdParty {
   std::string_view prefix;                  // of the header
-  std::array<std::string_view, 2> folders;  // where it may be included; empty ones are none
+  std::array<std::string_view, 3> folders;  // where it may be included; empty ones are none
 };
 
 constexpr std::array kThirdParties = {
@@ -24,7 +24,7 @@ constexpr std::array kThirdParties = {
     ThirdParty{"git2/", {"adapters/git/"}},
     ThirdParty{"libdeflate.h", {"adapters/git/"}},
     ThirdParty{"zlib.h", {"adapters/git/", "adapters/http/"}},
-    ThirdParty{"openssl/", {"adapters/git/", "tools/"}},
+    ThirdParty{"openssl/", {"adapters/git/", "adapters/http/", "tools/"}},
     ThirdParty{"simdjson.h", {"adapters/input/", "adapters/git/"}},
     ThirdParty{"CLI/", {"tools/"}},
     ThirdParty{"fmt/", {"tools/"}},

@@ -38,7 +38,8 @@ struct Measured {
   std::uint64_t rss_peak_kib = 0;
   std::uint64_t calls = 0;
   std::uint64_t committed = 0;
-  std::map<std::string, double> cpu_by_thread;  // thread name → seconds
+  std::map<std::string, double> cpu_by_thread;             // thread name → seconds
+  std::vector<std::pair<std::string, double>> latency_ms;  // of calls, as pawl counts them: "p50" → milliseconds
 };
 
 std::string read_text(const fs::path& path) {
@@ -113,6 +114,23 @@ std::uint64_t count_records(const fs::path& repo) {
   return ::pclose(pipe) == 0 ? count : 0;
 }
 
+/// What pawl said at its end of how long calls took: `"latency_ms":{"p50":50.1,…}` in the last of the objects that
+/// --progress json writes; empty if it said nothing.
+std::vector<std::pair<std::string, double>> latencies_in(const std::string& progress) {
+  constexpr std::string_view kName = "\"latency_ms\":{";
+  std::vector<std::pair<std::string, double>> found;
+  const auto at = progress.rfind(kName);
+  if (at == std::string::npos) return found;
+  const auto begin = at + kName.size();
+  std::istringstream fields(progress.substr(begin, progress.find('}', begin) - begin));
+  for (std::string field; std::getline(fields, field, ',');) {
+    const auto colon = field.find(':');
+    if (colon == std::string::npos || colon < 2) continue;
+    found.emplace_back(field.substr(1, colon - 2), std::strtod(field.c_str() + colon + 1, nullptr));
+  }
+  return found;
+}
+
 Result<Measured> run_once(const DriveOptions& options, const fs::path& tasks, const fs::path& folder) {
   mockapi::Options serving;
   auto latency = mockapi::Latency::parse(options.latency);
@@ -134,6 +152,10 @@ Result<Measured> run_once(const DriveOptions& options, const fs::path& tasks, co
                                     std::to_string(options.parallel_max),
                                     "--commit-tasks",
                                     std::to_string(options.commit_tasks)};
+  words.insert(words.end(), {"--progress", "json"});
+  if (options.call_threads != 1) {
+    words.insert(words.end(), {"--call-threads", std::to_string(options.call_threads)});
+  }
   if (options.no_worktree) words.push_back("--no-worktree");
   if (options.durability != "sync") words.insert(words.end(), {"--durability", options.durability});
   const auto began = Clock::now();
@@ -160,6 +182,7 @@ Result<Measured> run_once(const DriveOptions& options, const fs::path& tasks, co
   measured.server_cpu_s = served.cpu_ms / 1000;
   measured.calls = served.calls;
   measured.committed = count_records(repo);
+  measured.latency_ms = latencies_in(read_text(folder / "errors"));
   return measured;
 }
 
@@ -179,6 +202,12 @@ void print(const DriveOptions& options, const std::vector<Measured>& runs) {
     fmt::print("  thread      {:<15} {:5.1f} % of pawl's processor time, {:.1f} µs a task\n", name,
                100 * seconds / middle.cpu_s, 1e6 * seconds / count);
   const auto latency = mockapi::Latency::parse(options.latency);
+  if (!middle.latency_ms.empty()) {
+    std::string line = "  latency    ";
+    for (const auto& [name, ms] : middle.latency_ms) line += fmt::format(" {} {:.1f} ms", name, ms);
+    if (latency && latency->mean_ms > 0) line += fmt::format(" (the server's own: {:.1f} ms)", latency->mean_ms);
+    fmt::print("{}\n", line);
+  }
   if (latency && latency->mean_ms > 0) {
     const double ideal_s = count * latency->mean_ms / 1000 / options.parallel_max;
     fmt::print("  makespan    {:.2f} of the ideal N·L/C = {:.2f} s\n", ideal_s / middle.wall_s, ideal_s);

@@ -14,6 +14,7 @@ struct DriveOptions {
   TaskOptions tasks;
   std::string latency = "0";  // as pawl-mockapi takes it
   unsigned parallel_max = 256;
+  unsigned call_threads = 1;
   unsigned commit_tasks = 256;
   unsigned repeat = 1;              // 1 … 1,000; the middle run and the spread are printed
   std::string pawl;                 // the tool under test; empty: beside this one

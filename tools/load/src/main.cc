@@ -97,6 +97,7 @@ int main(int argc, char** argv) {
   add_task_options(*run, driven.tasks);
   run->add_option("--latency", driven.latency, "of the server, as pawl-mockapi takes it")->capture_default_str();
   run->add_option("--parallel-max", driven.parallel_max, "calls at once")->capture_default_str();
+  run->add_option("--call-threads", driven.call_threads, "as pawl run takes it")->capture_default_str();
   run->add_option("--commit-tasks", driven.commit_tasks, "most results in a commit")->capture_default_str();
   run->add_option("--repeat", driven.repeat, "runs; the median one and the spread are printed")->capture_default_str();
   run->add_option("--pawl", driven.pawl, "the tool under test (default: the one beside this)")->type_name("FILE");

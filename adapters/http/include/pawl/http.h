@@ -64,6 +64,8 @@ enum class StreamCalls : std::uint8_t {
 struct PAWL_API Options {
   unsigned parallel_max = 256;                        // 1 … 65,536 requests on the wire
   unsigned parallel_max_host = 0;                     // the same for one origin; 0: no limit of its own
+  unsigned call_threads = 1;                          // 1 … 64, at most parallel_max and parallel_max_host: event loops
+                                                      // that share the calls and every limit among them evenly
   unsigned retry_max = 5;                             // 0 … 1,000 attempts after the first
   std::chrono::milliseconds retry_delay{1000};        // 0 … retry_delay_max: base of the exponential back-off
   std::chrono::milliseconds retry_delay_max{60'000};  // … 24 h: longest back-off; Retry-After may ask for more
@@ -77,6 +79,9 @@ struct PAWL_API Options {
                                         // bearer, or a message a proxy's credentials, "[secret]" is put;
                                         // in answers only secrets of 8 bytes or more
   std::string proxy;                    // URL; empty: http_proxy, https_proxy, all_proxy, no_proxy
+  std::string unix_socket;              // path of a socket to connect to, whatever host a URL names; no
+                                        // proxy then
+  bool compressed = true;               // ask for gzip or deflate; undone before the outcome
   std::vector<std::string> connect_to;  // "HOST:PORT:TO_HOST:TO_PORT", as curl's --connect-to: where to
                                         // connect for a URL's host and port instead
   std::string ca_file;                  // PEM; empty: CURL_CA_BUNDLE, SSL_CERT_FILE, the system's own

@@ -1,0 +1,182 @@
+#include "dealt_stage.h"
+
+#include <algorithm>
+#include <mutex>
+#include <vector>
+
+namespace pawl::http {
+
+namespace {
+
+std::size_t part_of(const Task& task, std::size_t parts) noexcept { return task.request.task_id.ordinal % parts; }
+
+/// Tasks sorted by part, in their order. Keeps its buffers.
+class Dealer {
+ public:
+  explicit Dealer(std::size_t parts) : hands_(parts) {}
+
+  /// Calls `give(part, tasks)` for each part that gets any.
+  template <class Give>
+  void deal(std::span<Task* const> tasks, Give give) {
+    for (Task* task : tasks) hands_[part_of(*task, hands_.size())].push_back(task);
+    for (std::size_t i = 0; i < hands_.size(); ++i) {
+      if (hands_[i].empty()) continue;
+      give(i, std::span<Task* const>(hands_[i]));
+      hands_[i].clear();
+    }
+  }
+
+ private:
+  std::vector<std::vector<Task*>> hands_;
+};
+
+/// One send log for several parts. A send log is made for the one thread of a call stage, so parts take turns: the
+/// mutex is held for as long as the log queues a batch.
+class SharedLog final : public SendSink {
+ public:
+  SharedLog(SendLog& log, std::size_t parts) : log_(log), ends_(parts), dealer_(parts) {
+    for (auto& end : ends_) end = std::make_unique<End>(*this);
+  }
+
+  [[nodiscard]] SendLog* end(std::size_t part) noexcept { return ends_[part].get(); }
+
+  /// The log's thread. The order of each part's tasks is that in which it handed them over, as its gate expects.
+  void may_send(std::span<Task* const> tasks) noexcept override {
+    dealer_.deal(tasks, [this](std::size_t part, auto hand) { ends_[part]->sender->may_send(hand); });
+  }
+
+ private:
+  class End final : public SendLog {
+   public:
+    explicit End(SharedLog& owner) noexcept : owner_(owner) {}
+    void attach_sender(SendSink& own) noexcept override {
+      sender = &own;
+      // The last part to come attaches all: may_send() finds every sender from the start.
+      if (std::ranges::all_of(owner_.ends_, [](const auto& end) { return end->sender != nullptr; })) {
+        owner_.log_.attach_sender(owner_);
+      }
+    }
+    // Not passed on: which part a task that is marked with its save will come to is not known beforehand, so the part
+    // that gave room would not learn that it has been used. Marks are asked for ahead of need all the same.
+    void give_room(std::uint64_t) noexcept override {}
+    void note_sending(std::span<Task* const> tasks) noexcept override {
+      const std::lock_guard lock(owner_.mutex_);
+      owner_.log_.note_sending(tasks);
+    }
+    void note_settled(std::span<Task* const> tasks) noexcept override {
+      const std::lock_guard lock(owner_.mutex_);
+      owner_.log_.note_settled(tasks);
+    }
+
+    SendSink* sender = nullptr;  // set before any task comes
+
+   private:
+    SharedLog& owner_;
+  };
+
+  SendLog& log_;
+  std::mutex mutex_;  // guards calls of log_
+  std::vector<std::unique_ptr<End>> ends_;
+  Dealer dealer_;  // the log's thread only
+};
+
+class DealtStage final : public CallStage {
+ public:
+  DealtStage(std::unique_ptr<SharedLog> log, std::vector<std::unique_ptr<CallPart>> parts)
+      : log_(std::move(log)), parts_(std::move(parts)), dealer_(parts_.size()) {}
+  ~DealtStage() override { stop(); }
+
+  void attach(StageSink& sink) override {
+    for (auto& part : parts_) part->attach(sink);
+  }
+  void take(std::span<Task* const> tasks) noexcept override {
+    dealer_.deal(tasks, [this](std::size_t part, auto hand) { parts_[part]->take(hand); });
+  }
+  void cancel(Cancel how) noexcept override {
+    for (auto& part : parts_) part->cancel(how);
+  }
+  void hurry() noexcept override {
+    for (auto& part : parts_) part->hurry();
+  }
+  void stop() noexcept override {
+    for (auto& part : parts_) part->stop();
+  }
+  [[nodiscard]] StageGauge gauge() const noexcept override {
+    StageGauge sum;
+    for (const auto& part : parts_) {
+      const StageGauge one = part->gauge();
+      sum.waiting += one.waiting;
+      sum.active += one.active;
+      sum.delayed += one.delayed;
+    }
+    return sum;
+  }
+  [[nodiscard]] Stats stats() const override;
+
+ private:
+  std::unique_ptr<SharedLog> log_;  // outlives the parts; null: there is no log
+  std::vector<std::unique_ptr<CallPart>> parts_;
+  Dealer dealer_;  // take() only
+};
+
+Stats DealtStage::stats() const {
+  Stats sum;
+  std::vector<const LatencyHistogram*> latencies;
+  std::uint64_t most_events = 0;
+  for (const auto& part : parts_) {
+    Stats one = part->stats();
+    sum.attempts_started += one.attempts_started;
+    sum.attempts_finished += one.attempts_finished;
+    sum.retries += one.retries;
+    sum.connections_opened += one.connections_opened;
+    sum.connections_closed += one.connections_closed;
+    sum.bytes_received += one.bytes_received;
+    sum.attempt_max_ms = std::max(sum.attempt_max_ms, one.attempt_max_ms);
+    sum.events += one.events;
+    if (one.events > most_events) {  // which is the latest of all is not known; all matter
+      most_events = one.events;
+      sum.last_event = std::move(one.last_event);
+    }
+    latencies.push_back(&part->latency());
+  }
+  sum.attempt_p50_ms = LatencyHistogram::percentile_ms(latencies, 0.5);
+  sum.attempt_p90_ms = LatencyHistogram::percentile_ms(latencies, 0.9);
+  sum.attempt_p99_ms = LatencyHistogram::percentile_ms(latencies, 0.99);
+  return sum;
+}
+
+/// A function that several loops may call at once.
+std::function<void(const Task&)> one_at_a_time(std::function<void(const Task&)> told) {
+  if (!told) return told;
+  return [told = std::move(told), mutex = std::make_shared<std::mutex>()](const Task& task) {
+    const std::lock_guard lock(*mutex);
+    told(task);
+  };
+}
+
+}  // namespace
+
+unsigned share_of(unsigned limit, unsigned parts, unsigned index) noexcept {
+  return limit / parts + (index < limit % parts ? 1 : 0);
+}
+
+Result<std::unique_ptr<CallStage>> make_dealt_stage(const Options& options, SendLog* borrowed_log) {
+  const unsigned count = options.call_threads;
+  std::unique_ptr<SharedLog> log;
+  if (borrowed_log != nullptr) log = std::make_unique<SharedLog>(*borrowed_log, count);
+  Options own = options;
+  own.call_threads = 1;
+  own.on_held_failure = one_at_a_time(options.on_held_failure);
+  std::vector<std::unique_ptr<CallPart>> parts;
+  for (unsigned i = 0; i < count; ++i) {
+    own.parallel_max = share_of(options.parallel_max, count, i);
+    own.parallel_max_host = share_of(options.parallel_max_host, count, i);
+    if (options.seed != 0) own.seed = options.seed + i;
+    auto part = make_call_part(own, log != nullptr ? log->end(i) : nullptr, count);
+    if (!part) return std::unexpected(part.error());
+    parts.push_back(std::move(*part));
+  }
+  return std::make_unique<DealtStage>(std::move(log), std::move(parts));
+}
+
+}  // namespace pawl::http
