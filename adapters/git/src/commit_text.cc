@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "git_config.h"
 #include "object_id.h"
 #include "repository.h"
 
@@ -19,16 +20,6 @@ namespace {
 std::string_view environment(const char* name) {
   const char* value = std::getenv(name);
   return value != nullptr ? value : std::string_view{};
-}
-
-std::string configured(git_config* config, const std::string& key) {
-  git_buf value = GIT_BUF_INIT;
-  std::string text;
-  if (config != nullptr && git_config_get_string_buf(&value, config, key.c_str()) == 0) {
-    text.assign(value.ptr, value.size);
-  }
-  git_buf_dispose(&value);
-  return text;
 }
 
 struct SystemUser {
@@ -176,6 +167,16 @@ void append_person(std::string& out, std::string_view role, const Person& person
 }
 
 }  // namespace
+
+std::string configured(git_config* config, const std::string& key) {
+  git_buf value = GIT_BUF_INIT;
+  std::string text;
+  if (config != nullptr && git_config_get_string_buf(&value, config, key.c_str()) == 0) {
+    text.assign(value.ptr, value.size);
+  }
+  git_buf_dispose(&value);
+  return text;
+}
 
 Result<Identity> Identity::load(git_repository* repository) {
   git_config* raw = nullptr;

@@ -23,6 +23,7 @@
 #include <pawl/git.h>
 #include <pawl/stages.h>
 
+#include "child_process.h"
 #include "commit_text.h"
 #include "encoded.h"
 #include "pack.h"
@@ -77,6 +78,7 @@ class Publisher {
     std::chrono::milliseconds lock_wait;  // longest wait for a lock that another git process holds
     StageSink& sink;                      // borrowed
     std::function<void()> on_news;        // state() changed; called on the publisher thread, must not wait
+    std::function<void(const ObjectId& tip)> on_published;  // the branch has moved there; likewise
   };
 
   explicit Publisher(Options options);
@@ -89,6 +91,10 @@ class Publisher {
 
   /// Everything handed over and not published, oldest first; `running` again afterwards. Only in state `moved`.
   [[nodiscard]] std::deque<std::unique_ptr<Publication>> take_back();
+
+  /// Merges a commit that others made, fetched from `remote`, into the branch between two publications; answers the
+  /// new tip. Waits for it. One thread beside the committer's; not after stop(). Errors: repository, io, locked.
+  [[nodiscard]] Result<ObjectId> merge(const ObjectId& theirs, const std::string& remote, const Interrupt& interrupt);
 
   /// Do not insist for long on a branch that is locked.
   void hurry() noexcept;
@@ -110,6 +116,11 @@ class Publisher {
 
  private:
   enum class Fate : std::uint8_t { published, moved };
+  struct MergeWanted {
+    ObjectId theirs;
+    const std::string& borrowed_remote;
+    const Interrupt& borrowed_interrupt;
+  };
 
   void run();
   [[nodiscard]] Result<void> open();
@@ -121,6 +132,7 @@ class Publisher {
   [[nodiscard]] Result<void> lock_index();
   [[nodiscard]] Result<TransactionHandle> lock_branch();
   [[nodiscard]] Result<void> move_branch(TransactionHandle transaction, const Publication& publication);
+  [[nodiscard]] Result<ObjectId> merge_now(const MergeWanted& wanted);
   void update_work_tree(const Publication& publication);
   void finish_work_tree();
   void give_back(const Publication& publication);
@@ -132,10 +144,12 @@ class Publisher {
   WorkTreeReport work_tree_report_;      // written by this thread at its end
 
   mutable std::mutex mutex_;
-  std::condition_variable changed_;                 // queue_, state_, stopping_, hurried_
+  std::condition_variable changed_;                 // queue_, state_, stopping_, hurried_, merge_wanted_, merged_
   std::deque<std::unique_ptr<Publication>> queue_;  // the front one is being published
   bool stopping_ = false;
   bool hurried_ = false;
+  std::optional<MergeWanted> merge_wanted_;
+  std::optional<Result<ObjectId>> merged_;
   std::optional<Error> error_;
   CommitStats stats_;
   // Written under mutex_, read by the committer without: publishes that queue_ is at rest.

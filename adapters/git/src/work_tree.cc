@@ -266,7 +266,7 @@ Result<void> WorkTree::write_index(Write when) {
     pending_.clear();
     index_lock_.release();
   }
-  if (pending_.empty()) return mark(std::nullopt);
+  if (pending_.empty()) return when == Write::now ? mark(std::nullopt) : Result<void>{};
   const Result<void> brought = bring_index_up();
   last_write_ = std::chrono::steady_clock::now();
   last_cost_ = last_write_ - start;

@@ -62,10 +62,10 @@ class WorkTree {
   /// The branch has moved to `tip` by these changes. Leaves everything alone while another branch is checked out.
   void update(const std::vector<FileChange>& changes, const ObjectId& tip);
 
-  /// Brings the index up to date. With `when_due`, only if the last time was long enough ago for what it cost, or so
-  /// many changes wait that their memory counts.
-  /// Errors: locked (somebody else holds index.lock), repository (the index cannot be read), io. May be tried again.
-  enum class Write : std::uint8_t { when_due, now };
+  /// Brings the index up to date, and with `between` goes on after it; `now` is the last time. With `when_due`, only if
+  /// the last time was long enough ago for what it cost, or so many changes wait that their memory counts. Errors:
+  /// locked (somebody else holds index.lock), repository (the index cannot be read), io. May be tried again.
+  enum class Write : std::uint8_t { when_due, between, now };
   [[nodiscard]] Result<void> write_index(Write when);
 
   /// Whether index changes wait to be written, or the lock to be let go.
@@ -86,11 +86,14 @@ class WorkTree {
   /// Where the lock of the index is noted, see LockNote.
   [[nodiscard]] static std::filesystem::path lock_note(const std::filesystem::path& git_dir);
 
+  /// Whether the branch is the one whose files these are.
+  [[nodiscard]] bool checked_out() const;
+  [[nodiscard]] const std::filesystem::path& root() const noexcept { return root_; }
+
  private:
   static constexpr int kOfAPerson = 0;
   using Placed = std::expected<struct stat, int>;  // the file's state; else kOfAPerson (left alone) or an errno
 
-  [[nodiscard]] bool checked_out() const;
   [[nodiscard]] std::expected<int, int> folder(std::string_view path);
   void close_folders() noexcept;
   [[nodiscard]] Placed place(const FileChange& change);
