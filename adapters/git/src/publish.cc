@@ -71,6 +71,7 @@ std::deque<std::unique_ptr<Publication>> Publisher::take_back() {
 void Publisher::hurry() noexcept {
   const std::lock_guard lock(mutex_);
   hurried_ = true;
+  interrupt_.raise();
   changed_.notify_all();
 }
 
@@ -156,6 +157,12 @@ void Publisher::run() {
   }
   lock.unlock();
   finish_work_tree();
+  if (upkeep_) {
+    upkeep_->stop();
+    const std::lock_guard last(mutex_);
+    stats_.joins = upkeep_->joins();
+    stats_.upkeep_problem = upkeep_->problem();
+  }
 }
 
 Result<ObjectId> Publisher::merge_now(const MergeWanted& wanted) {
@@ -192,6 +199,7 @@ void Publisher::settle(Result<Fate> fate) {
       published_.store(publication->pack.generation(), std::memory_order_release);
       changed_.notify_all();
     }
+    if (!publication->pack_name.empty()) keep_up(*publication);
     if (options_.on_published && publication->tip && publication->tip != publication->parent) {
       options_.on_published(*publication->tip);
     }
@@ -217,6 +225,14 @@ void Publisher::settle(Result<Fate> fate) {
     give_back(*publication);
   }
   options_.on_news();
+}
+
+/// A pack is in the repository, no longer kept from git's housekeeping.
+void Publisher::keep_up(const Publication& publication) {
+  if (!upkeep_) {
+    upkeep_.emplace(PackUpkeep::Options{pack_folders(options_.repository), options_.repository.common_dir, interrupt_});
+  }
+  upkeep_->added(publication.pack_name, publication.pack_bytes, publication.pack.objects());
 }
 
 void Publisher::give_back(const Publication& publication) {
@@ -272,6 +288,8 @@ Result<Publisher::Fate> Publisher::publish_locked(Publication& publication) {
   if (const Result<void> moved = move_branch(std::move(*transaction), publication); !moved) {
     return std::unexpected(moved.error());
   }
+  publication.pack_name = (*files)->name();
+  publication.pack_bytes = (*files)->bytes();
   const std::lock_guard lock(mutex_);
   stats_.commits += publication.commits;
   stats_.packs += 1;

@@ -27,6 +27,7 @@
 #include "commit_text.h"
 #include "encoded.h"
 #include "pack.h"
+#include "pack_upkeep.h"
 #include "repository.h"
 #include "work_tree.h"
 
@@ -47,6 +48,8 @@ struct Publication {
   std::vector<Task*> tasks;              // in commit order
   std::vector<std::size_t> commit_ends;  // index into tasks, one past the last task of each commit
   std::vector<Change> changes;
+  std::string pack_name;         // once it is in the repository
+  std::uint64_t pack_bytes = 0;  // likewise, with its index
   std::uint64_t commits = 0;
   std::uint64_t commits_before = 0;  // of this run, on the branch before these
   std::chrono::steady_clock::time_point begun{};
@@ -60,6 +63,8 @@ struct CommitStats {
   std::uint64_t rebuilds = 0;  // because somebody else moved the branch
   std::uint64_t files_written = 0;
   std::uint64_t files_left = 0;  // not touched: something of a person's was in the way
+  std::uint64_t joins = 0;       // of packs; known at the end, as upkeep_problem is
+  std::string upkeep_problem;    // empty: none
   std::chrono::nanoseconds publish_time{0};
 };
 
@@ -133,6 +138,7 @@ class Publisher {
   [[nodiscard]] Result<TransactionHandle> lock_branch();
   [[nodiscard]] Result<void> move_branch(TransactionHandle transaction, const Publication& publication);
   [[nodiscard]] Result<ObjectId> merge_now(const MergeWanted& wanted);
+  void keep_up(const Publication& publication);
   void update_work_tree(const Publication& publication);
   void finish_work_tree();
   void give_back(const Publication& publication);
@@ -142,6 +148,8 @@ class Publisher {
   RepositoryHandle handle_;              // this thread's own
   std::unique_ptr<WorkTree> work_tree_;  // null: none to keep up to date
   WorkTreeReport work_tree_report_;      // written by this thread at its end
+  Interrupt interrupt_;                  // of the upkeep; raised with hurried_
+  std::optional<PackUpkeep> upkeep_;     // from the first pack on
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;                 // queue_, state_, stopping_, hurried_, merge_wanted_, merged_
