@@ -212,9 +212,13 @@ std::optional<Person::Moment> parse_moment(std::string_view text) {
 
 Person::Moment local_moment(std::chrono::system_clock::time_point now) {
   const std::time_t seconds = std::chrono::system_clock::to_time_t(now);
+  // The system looks the zone up under a lock each time; thousands of commits are of one second.
+  thread_local Person::Moment last{-1, 0};
+  if (last.seconds == seconds) return last;
   std::tm local{};
   if (::localtime_r(&seconds, &local) == nullptr) return {seconds, 0};
-  return {seconds, static_cast<int>(local.tm_gmtoff / 60)};
+  last = {seconds, static_cast<int>(local.tm_gmtoff / 60)};
+  return last;
 }
 
 void render_commit(std::string& out, const CommitText& text, const Identity& identity, Person::Moment now) {

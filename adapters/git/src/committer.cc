@@ -316,7 +316,7 @@ Result<void> CommitStage::finish_commit() {
     commit_content_ = with_signature(commit_content_, *signature);
   }
   head_ = hash_object(ObjectType::commit, commit_content_);
-  current_->pack.add(*head_, ObjectType::commit, commit_content_);
+  commit_chain_.add(current_->pack, *head_, ObjectType::commit, commit_content_);
   current_->tip = head_;
   ++current_->commits;
   written_.clear();

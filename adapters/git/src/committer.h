@@ -26,6 +26,7 @@
 #include <pawl/stages.h>
 
 #include "commit_text.h"
+#include "delta_chain.h"
 #include "encoded.h"
 #include "publish.h"
 #include "pusher.h"
@@ -114,6 +115,7 @@ class CommitStage final : public Stage {
   std::unordered_set<std::string_view> paths_;
   std::vector<Task*> written_;
   std::string commit_content_;
+  DeltaChain commit_chain_;
 
   std::thread thread_;
 };

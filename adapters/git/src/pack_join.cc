@@ -13,7 +13,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
-#include <numeric>
 #include <utility>
 
 #include "child_process.h"
@@ -59,29 +58,32 @@ class Source {
     return source;
   }
 
-  [[nodiscard]] std::size_t size() const noexcept { return by_offset_.size(); }
+  [[nodiscard]] std::size_t size() const noexcept { return entries_.size(); }
   [[nodiscard]] ObjectId id(std::size_t at) const noexcept {
     ObjectId id;
-    std::memcpy(id.data(), index_.data() + kNames + by_offset_[at] * kIdBytes, kIdBytes);
+    std::memcpy(id.data(), index_.data() + kNames + entries_[at].in_index * kIdBytes, kIdBytes);
     return id;
   }
   [[nodiscard]] std::uint32_t crc32(std::size_t at) const noexcept {
-    return static_cast<std::uint32_t>(number_at(index_, kNames + size() * kIdBytes + by_offset_[at] * 4, 4));
+    return static_cast<std::uint32_t>(
+        number_at(index_, kNames + size() * kIdBytes + entries_[at].in_index * std::size_t{4}, 4));
   }
-  [[nodiscard]] std::uint64_t offset(std::size_t at) const noexcept { return offset_of(by_offset_[at]); }
+  [[nodiscard]] std::uint64_t offset(std::size_t at) const noexcept { return entries_[at].offset; }
+  void settle(std::size_t at, std::uint32_t taken, bool copied) noexcept {
+    entries_[at].taken = taken;
+    entries_[at].copied = copied;
+  }
+  [[nodiscard]] std::uint32_t taken(std::size_t at) const noexcept { return entries_[at].taken; }
+  [[nodiscard]] bool copied(std::size_t at) const noexcept { return entries_[at].copied; }
   [[nodiscard]] Bytes entry(std::size_t at) const noexcept {
     const std::uint64_t end = at + 1 < size() ? offset(at + 1) : pack_.size() - kIdBytes;
     return pack_.subspan(offset(at), end - offset(at));
   }
   /// The entry that begins at `offset`.
   [[nodiscard]] std::optional<std::size_t> find(std::uint64_t offset) const noexcept {
-    std::size_t low = 0;
-    std::size_t high = size();
-    while (low < high) {
-      const std::size_t middle = (low + high) / 2;
-      (this->offset(middle) < offset ? low : high) = this->offset(middle) < offset ? middle + 1 : middle;
-    }
-    return low < size() && this->offset(low) == offset ? std::optional(low) : std::nullopt;
+    const auto found = std::ranges::lower_bound(entries_, offset, {}, &Entry::offset);
+    if (found == entries_.end() || found->offset != offset) return std::nullopt;
+    return static_cast<std::size_t>(found - entries_.begin());
   }
   [[nodiscard]] Error damaged() const {
     return {ErrorCode::repository, path_.string() + ".pack is not a whole pack: run git fsck"};
@@ -90,6 +92,13 @@ class Source {
   void forget() const noexcept { ::madvise(const_cast<std::uint8_t*>(pack_.data()), pack_.size(), MADV_DONTNEED); }
 
  private:
+  struct Entry {
+    std::uint64_t offset;
+    std::uint32_t in_index;   // its place there
+    std::uint32_t taken = 0;  // what it is in the new pack
+    bool copied = false;      // by this source
+  };
+
   Result<void> map(const char* suffix, FileMapping& mapping) {
     const fs::path path = path_.string() + suffix;
     const OpenFile file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
@@ -99,14 +108,6 @@ class Source {
     mapping = FileMapping(file.fd(), static_cast<std::uint64_t>(state.st_size));
     if (mapping.bytes() == nullptr) return std::unexpected(io_error("map", path));
     return {};
-  }
-
-  [[nodiscard]] std::uint64_t offset_of(std::uint32_t in_index) const noexcept {
-    const std::size_t offsets = kNames + size() * (kIdBytes + 4);
-    const std::uint64_t offset = number_at(index_, offsets + in_index * std::size_t{4}, 4);
-    constexpr std::uint64_t kLarge = 1ull << 31;
-    if ((offset & kLarge) == 0) return offset;
-    return number_at(index_, offsets + size() * 4 + (offset & (kLarge - 1)) * 8, 8);
   }
 
   bool is_whole() {
@@ -120,13 +121,19 @@ class Source {
     const std::size_t large = (index_.size() - least) / 8;
     // The index names the pack it belongs to.
     if (!std::ranges::equal(pack_.last(kIdBytes), index_.subspan(index_.size() - 2 * kIdBytes, kIdBytes))) return false;
-    by_offset_.resize(count);
+    constexpr std::uint64_t kLarge = 1ull << 31;
+    const std::size_t offsets = kNames + count * (kIdBytes + 4);
+    entries_.resize(count);
     for (std::uint32_t i = 0; i < count; ++i) {
-      const std::uint64_t offset = number_at(index_, kNames + count * (kIdBytes + 4) + i * std::size_t{4}, 4);
-      if ((offset >> 31) != 0 && (offset & 0x7fffffff) >= large) return false;
+      std::uint64_t offset = number_at(index_, offsets + i * std::size_t{4}, 4);
+      if ((offset & kLarge) != 0) {
+        offset &= kLarge - 1;
+        if (offset >= large) return false;
+        offset = number_at(index_, offsets + count * 4 + offset * 8, 8);
+      }
+      entries_[i] = {offset, i};
     }
-    std::iota(by_offset_.begin(), by_offset_.end(), 0u);
-    std::ranges::sort(by_offset_, {}, [this](std::uint32_t in_index) { return offset_of(in_index); });
+    std::ranges::sort(entries_, {}, &Entry::offset);
     std::uint64_t last = kPackHeader - 1;
     for (std::size_t at = 0; at < size(); ++at) {
       if (offset(at) <= last || offset(at) >= pack_.size() - kIdBytes) return false;
@@ -140,7 +147,7 @@ class Source {
   FileMapping pack_file_;
   Bytes index_;
   Bytes pack_;
-  std::vector<std::uint32_t> by_offset_;  // positions in the index
+  std::vector<Entry> entries_;  // by offset
 };
 
 /// The new pack: gathers, hashes and writes.
@@ -191,17 +198,15 @@ class Taken {
     while (slots < 2 * most) slots *= 2;
     slots_.resize(slots);
   }
-  /// Where an object stands in entries(); none: not there.
-  [[nodiscard]] std::optional<std::size_t> find(const ObjectId& id) const noexcept {
-    const std::uint32_t found = slots_[slot_of(id)];
-    return found == 0 ? std::nullopt : std::optional<std::size_t>(found - 1);
-  }
-  void add(const PackIndexEntry& entry) {
-    slots_[slot_of(entry.object_id)] = static_cast<std::uint32_t>(entries_.size() + 1);
+  /// Where the object stands in entries(), and whether it was not there before.
+  std::pair<std::uint32_t, bool> add(const PackIndexEntry& entry) {
+    std::uint32_t& slot = slots_[slot_of(entry.object_id)];
+    if (slot != 0) return {slot - 1, false};
     entries_.push_back(entry);
+    slot = static_cast<std::uint32_t>(entries_.size());
+    return {slot - 1, true};
   }
   [[nodiscard]] std::vector<PackIndexEntry>& entries() noexcept { return entries_; }
-  [[nodiscard]] std::uint64_t offset(std::size_t at) const noexcept { return entries_[at].offset; }
 
  private:
   [[nodiscard]] std::size_t slot_of(const ObjectId& id) const noexcept {
@@ -218,7 +223,7 @@ class Taken {
 
 /// A moved entry is as it was but for the distance to its base, if it is an offset delta.
 /// `moved`: the entry with another distance; empty: it stands as it is. False: damaged.
-bool move_entry(const Source& source, std::size_t at, const Taken& taken, std::uint64_t new_offset,
+bool move_entry(const Source& source, std::size_t at, std::span<const PackIndexEntry> taken, std::uint64_t new_offset,
                 std::string& moved) {
   moved.clear();
   const Bytes entry = source.entry(at);
@@ -235,9 +240,9 @@ bool move_entry(const Source& source, std::size_t at, const Taken& taken, std::u
   ++byte;
   const std::uint64_t old_offset = source.offset(at);
   const auto base = distance < old_offset ? source.find(old_offset - distance) : std::nullopt;
-  const auto new_base = base ? taken.find(source.id(*base)) : std::nullopt;
-  if (!new_base) return false;
-  const std::uint64_t base_offset = taken.offset(*new_base);
+  if (!base) return false;
+  const std::uint64_t base_offset = taken[source.taken(*base)].offset;  // 0: comes later
+  if (base_offset == 0 || base_offset >= new_offset) return false;
   if (new_offset - base_offset == distance) return true;
   const auto* begin = reinterpret_cast<const char*>(entry.data());
   moved.assign(begin, header);
@@ -246,16 +251,18 @@ bool move_entry(const Source& source, std::size_t at, const Taken& taken, std::u
   return true;
 }
 
-std::size_t count_objects(const std::vector<Source>& sources) {
+/// Every object of all sources once, without an offset yet; the sources learn which is whose.
+Taken take_all(std::vector<Source>& sources) {
   std::size_t all = 0;
   for (const Source& source : sources) all += source.size();
-  Taken seen(all);
-  for (const Source& source : sources) {
+  Taken taken(all);
+  for (Source& source : sources) {
     for (std::size_t at = 0; at < source.size(); ++at) {
-      if (!seen.find(source.id(at))) seen.add({source.id(at), 0, 0});
+      const auto [place, fresh] = taken.add({source.id(at), source.crc32(at), 0});
+      source.settle(at, place, fresh);
     }
   }
-  return seen.entries().size();
+  return taken;
 }
 
 /// A fresh file for what is temporary; `path` gets its name.
@@ -278,26 +285,27 @@ Result<PackFiles> PackFiles::join(std::span<const fs::path> sources, const PackF
     if (!source) return std::unexpected(std::move(source.error()));
     opened.push_back(std::move(*source));
   }
-  const std::size_t objects = count_objects(opened);
+  Taken taken = take_all(opened);
+  std::vector<PackIndexEntry>& entries = taken.entries();
   PackFiles files(folders);
   const fs::path folder = temporary_folder(folders);
   const Result<std::unique_ptr<OpenFile>> pack = make_temporary(folder, kTemporaryPack, files.temporary_pack_);
   if (!pack) return std::unexpected(pack.error());
   Output out((*pack)->fd(), files.temporary_pack_);
   std::string header("PACK\0\0\0\2", 8);
-  append_big_endian(header, objects, 4);
+  append_big_endian(header, entries.size(), 4);
   if (const Result<void> put = out.put(header); !put) return std::unexpected(put.error());
-  Taken taken(objects);
   std::string moved;
   for (const Source& source : opened) {
     for (std::size_t at = 0; at < source.size(); ++at) {
       if (at % kLookEvery == 0 && interrupt.raised()) return failure(ErrorCode::repository, "interrupted");
-      const ObjectId id = source.id(at);
-      if (taken.find(id)) continue;
-      if (!move_entry(source, at, taken, out.offset(), moved)) return std::unexpected(source.damaged());
+      if (!source.copied(at)) continue;
+      if (!move_entry(source, at, entries, out.offset(), moved)) return std::unexpected(source.damaged());
       const Bytes entry = source.entry(at);
       const std::string_view as_it_was(reinterpret_cast<const char*>(entry.data()), entry.size());
-      taken.add({id, moved.empty() ? source.crc32(at) : crc32_of(moved), out.offset()});
+      PackIndexEntry& taken_as = entries[source.taken(at)];
+      taken_as.offset = out.offset();
+      if (!moved.empty()) taken_as.crc32 = crc32_of(moved);
       if (const Result<void> put = out.put(moved.empty() ? as_it_was : moved); !put) {
         return std::unexpected(put.error());
       }
@@ -308,7 +316,7 @@ Result<PackFiles> PackFiles::join(std::span<const fs::path> sources, const PackF
   if (!trailer) return std::unexpected(trailer.error());
   if (::fdatasync((*pack)->fd()) != 0) return std::unexpected(io_error("sync", files.temporary_pack_));
 
-  const std::string index = render_pack_index(taken.entries(), *trailer);
+  const std::string index = render_pack_index(entries, *trailer);
   const std::string_view whole = index;
   const Result<std::unique_ptr<OpenFile>> idx = make_temporary(folder, kTemporaryIndex, files.temporary_index_);
   if (!idx) return std::unexpected(idx.error());
@@ -318,7 +326,7 @@ Result<PackFiles> PackFiles::join(std::span<const fs::path> sources, const PackF
   if (::fdatasync((*idx)->fd()) != 0) return std::unexpected(io_error("sync", files.temporary_index_));
   files.name_ = "pack-" + to_hex(*trailer);
   files.bytes_ = out.offset() + kIdBytes + index.size();
-  files.objects_ = objects;
+  files.objects_ = entries.size();
   return files;
 }
 
