@@ -157,7 +157,9 @@ Result<void> Session::check_left_tasks(const journal::Left& left) const {
   if (auto same = differs("--api", before_.api, options_.api); !same) return same;
   if (auto same = differs("--layout", before_.layout, options_.layout); !same) return same;
   if (auto same = differs("--branch", before_.branch, options_.branch); !same) return same;
-  return options_.layout == "raw" ? differs("--path", before_.path, options_.path) : Result<void>{};
+  if (options_.layout != "raw") return {};
+  if (auto same = differs("--normalise", before_.normalise, options_.normalise); !same) return same;
+  return differs("--path", before_.path, options_.path);
 }
 
 Result<void> Session::keep_settings() const {

@@ -73,7 +73,8 @@ class Formatter {
     }
     ++at_;
     if (open == '{') {
-      std::ranges::stable_sort(children, {}, [this](std::uint32_t child) { return name_of(child); });
+      // Their numbers grow in the order they came, which keeps members of one name in it.
+      std::ranges::sort(children, {}, [this](std::uint32_t child) { return std::pair(name_of(child), child); });
     }
     std::uint32_t* link = &values_[self].first;
     for (const std::uint32_t child : children) {
