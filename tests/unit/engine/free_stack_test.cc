@@ -10,10 +10,25 @@
 #include "stepped.h"
 
 namespace pawl {
+namespace test {
+
+/// The production stack with its tag blanked out: a head that holds the same index again looks unchanged.
+template <class T>
+struct UntaggedAtom : SteppedAtom<T> {
+  using SteppedAtom<T>::SteppedAtom;
+  bool compare_exchange_weak(T& expected, T value, std::memory_order success, std::memory_order failure) {
+    if constexpr (sizeof(T) == sizeof(std::uint64_t)) value &= FreeStack<>::kMost;
+    return SteppedAtom<T>::compare_exchange_weak(expected, value, success, failure);
+  }
+};
+
+}  // namespace test
+
 namespace {
 
 using test::Stepped;
 using test::SteppedAtom;
+using test::UntaggedAtom;
 
 constexpr std::size_t kOrders = 100'000;
 
@@ -65,9 +80,24 @@ TEST(FreeStack, TakesNoMoreThanAskedFor) {
   EXPECT_EQ(indices[0], 4u);
 }
 
-TEST(FreeStack, HoldsTheLargestIndex) {
-  FreeStack<> stack(FreeStack<>::kMost);
-  const std::uint32_t top = FreeStack<>::kMost;
+TEST(FreeStack, GivesBackWhatIsLeftOfALot) {
+  FreeStack<> stack(40);
+  std::array<std::uint32_t, 40> all{};
+  for (std::size_t i = 0; i < all.size(); ++i) all[i] = static_cast<std::uint32_t>(i + 1);
+  stack.give(all.data(), all.size());
+  std::array<std::uint32_t, 40> taken{};
+  EXPECT_EQ(stack.take(taken.data(), 4), 4u);
+  EXPECT_EQ(stack.take(taken.data() + 4, 1), 1u);
+  std::size_t count = 5;
+  while (const std::size_t more = stack.take(taken.data() + count, taken.size() - count)) count += more;
+  EXPECT_EQ(count, all.size());
+  EXPECT_EQ(taken, all);
+  EXPECT_TRUE(stack.looks_empty());
+}
+
+TEST(FreeStack, HoldsALargeIndex) {
+  const std::uint32_t top = 1u << 18;
+  FreeStack<> stack(top);
   stack.give(&top, 1);
   EXPECT_EQ(take_all(stack), (std::vector<std::uint32_t>{top}));
 }
@@ -132,16 +162,6 @@ TEST(FreeStack, RandomInterleavingsOfThreeThatTakeAndGiveChains) {
     ASSERT_TRUE(three.kept());
   });
 }
-
-/// The production stack with its tag blanked out: a head that holds the same index again looks unchanged.
-template <class T>
-struct UntaggedAtom : SteppedAtom<T> {
-  using SteppedAtom<T>::SteppedAtom;
-  bool compare_exchange_weak(T& expected, T value, std::memory_order success, std::memory_order failure) {
-    if constexpr (sizeof(T) == sizeof(std::uint64_t)) value &= FreeStack<>::kMost;
-    return SteppedAtom<T>::compare_exchange_weak(expected, value, success, failure);
-  }
-};
 
 // The scheduler must find the ABA problem, or the tests above show nothing.
 TEST(FreeStack, SchedulerFindsWhatTheTagIsFor) {
