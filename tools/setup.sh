@@ -3,14 +3,14 @@
 # usage: sh tools/setup.sh run|test|peers
 #   run    to build and use the tools
 #   test   also to build and run tests, benchmarks and checks
-#   peers  also the programs that bench/http compares the call stage with
+#   peers  also the programs that benchmarks compare pawl with
 set -eu
 
 run_packages="g++ cmake ninja-build pkg-config git ca-certificates libconcurrentqueue-dev libtbb-dev
   libcurl4-openssl-dev libgit2-dev libsimdjson-dev libcli11-dev libfmt-dev libdeflate-dev zlib1g-dev libssl-dev"
 test_packages="libgtest-dev libgmock-dev libbenchmark-dev libboost-dev clang-19 clang-format-19 openssl
-  python3 spin xz-utils"
-peer_packages="nginx-light wrk nghttp2-client curl python3-aiohttp python3-requests"
+  python3 spin xz-utils openssh-client gpg gpg-agent"
+peer_packages="nginx-light wrk nghttp2-client curl python3-aiohttp python3-requests python3-pygit2 python3-git"
 
 case "${1-}" in
   run) wanted=$run_packages ;;

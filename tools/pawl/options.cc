@@ -188,6 +188,28 @@ static void add_repository_options(CLI::App& command, RunOptions& options) {
       ->type_name("TEMPLATE")
       ->capture_default_str()
       ->group("Repository");
+  command
+      .add_option("--normalise", options.normalise,
+                  "json: bodies that are JSON with sorted keys and indented, in layout raw")
+      ->check(CLI::IsMember({"none", "json"}))
+      ->capture_default_str()
+      ->group("Repository");
+  command
+      .add_option("--message", options.message,
+                  "subject of commits; fields {summary} {results} {streams} {stream} {id} {status} {host} {run} {date}")
+      ->type_name("TEMPLATE")
+      ->group("Repository");
+  command.add_option("--trailer", options.trailers, "line at the end of each commit message; may be given again")
+      ->type_name("'KEY: VALUE'")
+      ->allow_extra_args(false)
+      ->group("Repository");
+  command.add_flag("--sign", options.sign, "sign commits as git's gpg.format and user.signingKey say")
+      ->group("Repository");
+  command
+      .add_option("--push", options.push,
+                  "push the branch there in the background; merges what others pushed, no force")
+      ->type_name("REMOTE")
+      ->group("Repository");
   command.add_option("--branch", options.branch, "branch to commit to (default: the checked-out one)")
       ->group("Repository");
   command.add_option("--commit-tasks", options.commit_tasks, "most results in a commit")
@@ -260,6 +282,17 @@ Result<void> check(const RunOptions& options) {
                                          "threads share");
   if (options.call_threads > 1 && (options.stream_serial || options.budget_calls != 0 || options.budget_tokens != 0))
     return failure(ErrorCode::usage, "--stream-serial, --budget-calls and --budget-tokens need --call-threads 1");
+  if (options.push.starts_with('-'))
+    return failure(ErrorCode::usage, "--push names a remote or an address, not '" + options.push + "'");
+  if (const auto scheme = options.push.find("://"); scheme != std::string::npos) {
+    const std::string authority = options.push.substr(scheme + 3, options.push.find('/', scheme + 3) - scheme - 3);
+    const auto at = authority.rfind('@');
+    if (at != std::string::npos && authority.find(':') < at)
+      return failure(ErrorCode::usage,
+                     "--push: other users can read command lines; leave the password to git's credential helpers");
+  }
+  if (options.normalise != "none" && options.layout != "raw")
+    return failure(ErrorCode::usage, "--normalise is for --layout raw: a record holds the body as it came");
   if (options.tasks_in_flight < options.parallel_max)
     return failure(ErrorCode::usage, "--tasks-in-flight (" + std::to_string(options.tasks_in_flight) +
                                          ") must not be smaller than --parallel-max (" +

@@ -60,6 +60,11 @@ struct RunOptions {
   // The repository
   std::string layout = "record";
   std::string path = "{host}{path}";
+  std::string normalise = "none";
+  std::string message;
+  std::vector<std::string> trailers;
+  bool sign = false;
+  std::string push;
   std::string branch;
   std::uint32_t commit_tasks = 256;
   Duration commit_every{std::chrono::seconds{1}};

@@ -66,6 +66,7 @@ class Session {
   void start_feeding();
   void retired(const Task& task);
   void held_failure(const Task& task);
+  void pushed(const git::PushReport& report);
   void on_signal(int number);
   void call_budget_spent(const http::Spent& spent);
   void end_with_time_budget();
@@ -115,6 +116,7 @@ class Session {
   std::mutex fault_mutex_;
   std::optional<Error> fault_;     // the first error of journal, disk or repository
   bool work_tree_behind_ = false;  // set while the engine goes, read afterwards
+  bool push_behind_ = false;       // likewise
   std::mutex ended_mutex_;
   std::condition_variable ended_changed_;
   bool ended_ = false;
@@ -160,7 +162,9 @@ Result<void> Session::check_left_tasks(const journal::Left& left) const {
   if (auto same = differs("--api", before_.api, options_.api); !same) return same;
   if (auto same = differs("--layout", before_.layout, options_.layout); !same) return same;
   if (auto same = differs("--branch", before_.branch, options_.branch); !same) return same;
-  return options_.layout == "raw" ? differs("--path", before_.path, options_.path) : Result<void>{};
+  if (options_.layout != "raw") return {};
+  if (auto same = differs("--normalise", before_.normalise, options_.normalise); !same) return same;
+  return differs("--path", before_.path, options_.path);
 }
 
 Result<void> Session::keep_settings() const {
@@ -182,6 +186,7 @@ Result<void> Session::open_engine() {
                       "branch has the results): {}",
                       report.files_left, report.first_left));
   };
+  commit.on_push_report = [this](const git::PushReport& report) { pushed(report); };
   auto journal = journal::Journal::open(journal_options(options_, *repository_));
   if (!journal) return std::unexpected(journal.error());
   if (auto fits = check_left_tasks((*journal)->left()); !fits) return fits;
@@ -367,6 +372,14 @@ void Session::begin_stop() {
   });
 }
 
+void Session::pushed(const git::PushReport& report) {
+  if (report.problem.empty()) return;
+  const bool end = report.moment == git::PushReport::Moment::end;
+  complain(fmt::format("{} is behind the branch: {}{}", report.remote, report.problem,
+                       end ? "; the next run with --push catches up" : "; pawl keeps trying"));
+  if (end) push_behind_ = true;
+}
+
 void Session::on_signal(int number) {
   const std::lock_guard lock(control_mutex_);
   if (phase_.load() == observe::Phase::running) {
@@ -490,7 +503,7 @@ int Session::finish() {
   if (last.status.failed != 0 || last.bad_lines != 0) code = kSomeFailed;
   if (last.status.unfinished != 0 || !complete) code = kUnfinished;
   if (feed_error) code = exit_code_of(*feed_error);
-  if (fault_ || work_tree_behind_) code = kStorage;
+  if (fault_ || work_tree_behind_ || push_behind_) code = kStorage;
   if (feed_error) complain(feed_error->context);
   if (code == kUnfinished) say_what_was_spent(calls);
   if (!options_.quiet && options_.progress != "json") {

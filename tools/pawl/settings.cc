@@ -91,6 +91,10 @@ void each_setting(Options& options, Visit&& visit) {
   visit("http2-prior-knowledge", options.http2_prior_knowledge);
   visit("layout", options.layout);
   visit("path", options.path);
+  visit("normalise", options.normalise);
+  visit("message", options.message);
+  visit("sign", options.sign);
+  visit("push", options.push);
   visit("branch", options.branch);
   visit("commit-tasks", options.commit_tasks);
   visit("commit-every", options.commit_every);
@@ -143,6 +147,7 @@ Result<void> write_settings(const RunOptions& options, const std::string& file) 
   each_setting(options,
                [&](const char* name, const auto& value) { out << name << '=' << encode(text_of(value)) << '\n'; });
   for (const auto& header : options.headers) out << "header=" << encode(header) << '\n';
+  for (const auto& trailer : options.trailers) out << "trailer=" << encode(trailer) << '\n';
   if (!replace_durably(file, out.str()))
     return failure(ErrorCode::io, "cannot write " + file + ": " + std::strerror(errno), errno);
   return {};
@@ -157,6 +162,7 @@ Result<void> read_settings(RunOptions& options, const std::string& file) {
   };
   if (!std::getline(in, line) || line != kFirstLine) return damaged(1);
   options.headers.clear();
+  options.trailers.clear();
   for (unsigned number = 2; std::getline(in, line); ++number) {
     const auto equals = line.find('=');
     std::string value;
@@ -165,6 +171,7 @@ Result<void> read_settings(RunOptions& options, const std::string& file) {
     const std::string_view name = std::string_view(line).substr(0, equals);
     bool fine = true;
     if (name == "header") options.headers.push_back(value);
+    if (name == "trailer") options.trailers.push_back(value);
     each_setting(options, [&](const char* known, auto& setting) {
       if (name == known) fine = parse(value, setting);
     });

@@ -118,6 +118,11 @@ git::CommitOptions commit_options(const RunOptions& options, std::uint64_t run) 
   git::CommitOptions commit;
   commit.layout = layout_of(options);
   commit.path_template = options.path;
+  if (options.normalise == "json") commit.normalise = git::CommitOptions::Normalise::json;
+  commit.message_template = options.message;
+  commit.trailers = options.trailers;
+  if (options.sign) commit.sign = git::CommitOptions::Sign::yes;
+  commit.push_remote = options.push;
   commit.commit_tasks = options.commit_tasks;
   commit.commit_every = options.commit_every.value;
   commit.lock_wait = options.lock_wait.value;

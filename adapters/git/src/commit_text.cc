@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "git_config.h"
 #include "object_id.h"
 #include "repository.h"
 
@@ -19,16 +20,6 @@ namespace {
 std::string_view environment(const char* name) {
   const char* value = std::getenv(name);
   return value != nullptr ? value : std::string_view{};
-}
-
-std::string configured(git_config* config, const std::string& key) {
-  git_buf value = GIT_BUF_INIT;
-  std::string text;
-  if (config != nullptr && git_config_get_string_buf(&value, config, key.c_str()) == 0) {
-    text.assign(value.ptr, value.size);
-  }
-  git_buf_dispose(&value);
-  return text;
 }
 
 struct SystemUser {
@@ -177,6 +168,16 @@ void append_person(std::string& out, std::string_view role, const Person& person
 
 }  // namespace
 
+std::string configured(git_config* config, const std::string& key) {
+  git_buf value = GIT_BUF_INIT;
+  std::string text;
+  if (config != nullptr && git_config_get_string_buf(&value, config, key.c_str()) == 0) {
+    text.assign(value.ptr, value.size);
+  }
+  git_buf_dispose(&value);
+  return text;
+}
+
 Result<Identity> Identity::load(git_repository* repository) {
   git_config* raw = nullptr;
   // Without a configuration the environment and the system still say who it is.
@@ -211,9 +212,13 @@ std::optional<Person::Moment> parse_moment(std::string_view text) {
 
 Person::Moment local_moment(std::chrono::system_clock::time_point now) {
   const std::time_t seconds = std::chrono::system_clock::to_time_t(now);
+  // The system looks the zone up under a lock each time; thousands of commits are of one second.
+  thread_local Person::Moment last{-1, 0};
+  if (last.seconds == seconds) return last;
   std::tm local{};
   if (::localtime_r(&seconds, &local) == nullptr) return {seconds, 0};
-  return {seconds, static_cast<int>(local.tm_gmtoff / 60)};
+  last = {seconds, static_cast<int>(local.tm_gmtoff / 60)};
+  return last;
 }
 
 void render_commit(std::string& out, const CommitText& text, const Identity& identity, Person::Moment now) {

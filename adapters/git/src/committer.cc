@@ -54,13 +54,24 @@ Result<std::unique_ptr<Stage>> make_commit_stage(Repository& repository, const C
   if (const Result<void> valid = options.validate(); !valid) return std::unexpected(valid.error());
   Result<Identity> identity = Identity::load(handle(repository));
   if (!identity) return std::unexpected(std::move(identity.error()));
-  return std::make_unique<CommitStage>(repository, options, std::move(*identity));
+  CommitStage::Look look{std::move(*identity), {}, {}};
+  if (!options.message_template.empty()) {
+    Result<SubjectTemplate> subject = SubjectTemplate::parse(options.message_template);
+    if (!subject) return std::unexpected(std::move(subject.error()));
+    look.subject = std::move(*subject);
+  }
+  if (options.sign == CommitOptions::Sign::yes) {
+    Result<Signer> signer = Signer::load(handle(repository), look.identity.committer);
+    if (!signer) return std::unexpected(std::move(signer.error()));
+    look.signer = std::move(*signer);
+  }
+  return std::make_unique<CommitStage>(repository, options, std::move(look));
 }
 
-CommitStage::CommitStage(Repository& repository, const CommitOptions& options, Identity identity)
+CommitStage::CommitStage(Repository& repository, const CommitOptions& options, Look look)
     : borrowed_repository_(repository),
       options_(options),
-      identity_(std::move(identity)),
+      look_(std::move(look)),
       trailers_("Pawl-Run: " + run_name(options.run) + (options.layout == Layout::raw ? "\nPawl-Layout: raw" : "")),
       tree_([this](const ObjectId& object_id) { return read_tree(odb_.get(), object_id); }, std::nullopt) {}
 
@@ -68,13 +79,33 @@ CommitStage::~CommitStage() { stop(); }
 
 void CommitStage::attach(StageSink& sink) {
   borrowed_sink_ = &sink;
-  publisher_ = std::make_unique<Publisher>(Publisher::Options{
-      borrowed_repository_.impl(), identity_, options_.work_tree, options_.lock_wait, sink, [this] { inbox_.ring(); }});
+  publisher_ =
+      std::make_unique<Publisher>(Publisher::Options{borrowed_repository_.impl(), look_.identity, options_.work_tree,
+                                                     options_.lock_wait, sink, [this] { inbox_.ring(); },
+                                                     [this](const ObjectId& tip) {
+                                                       if (pusher_) pusher_->published(tip);
+                                                     }});
+  start_pusher();
   thread_ = std::thread([this] {
     name_this_thread("pawl-commit");
     put_this_thread_behind();
     run();
   });
+}
+
+void CommitStage::start_pusher() {
+  if (options_.push_remote.empty()) return;
+  const std::string& remote = options_.push_remote;
+  pusher_ =
+      std::make_unique<Pusher>(Pusher::Options{borrowed_repository_.git_dir(), borrowed_repository_.branch(), remote,
+                                               [this, &remote](const ObjectId& theirs, const Interrupt& interrupt) {
+                                                 return publisher_->merge(theirs, remote, interrupt);
+                                               },
+                                               options_.on_push_report});
+  // What an earlier run could not push.
+  if (const Result<std::optional<ObjectId>> tip = branch_tip(borrowed_repository_); tip && *tip) {
+    pusher_->published(**tip);
+  }
 }
 
 void CommitStage::take(std::span<Task* const> tasks) noexcept {
@@ -87,7 +118,11 @@ void CommitStage::cancel(Cancel how) noexcept {
   int present = cancelled_.load(std::memory_order_relaxed);  // relaxed: a stale value only delays
   while (present < level && !cancelled_.compare_exchange_weak(present, level, std::memory_order_relaxed)) {
   }
-  if (publisher_ != nullptr && how == Cancel::all) publisher_->hurry();
+  if (how == Cancel::all) {
+    interrupt_.raise();
+    if (publisher_ != nullptr) publisher_->hurry();
+    if (pusher_ != nullptr) pusher_->hurry();
+  }
   inbox_.ring();
 }
 
@@ -101,6 +136,7 @@ void CommitStage::stop() noexcept {
   stopping_.store(true, std::memory_order_release);  // release: pairs with finished()
   inbox_.ring();
   thread_.join();
+  if (pusher_ != nullptr) pusher_->stop();  // may have the publisher merge something
   publisher_->stop();
   const WorkTreeReport& report = publisher_->work_tree_report();
   if (options_.on_work_tree_report && (report.files_left != 0 || !report.problem.empty())) {
@@ -194,20 +230,22 @@ Result<void> CommitStage::build(std::span<Task* const> tasks) {
     auto* file = static_cast<Encoded*>(task.encoded.get());
     if (task.fate == Fate::live && file != nullptr && !file->path.empty()) {
       if (!paths_.insert(file->path).second) {
-        finish_commit();
+        if (Result<void> finished = finish_commit(); !finished) return lose(tasks.subspan(i), std::move(finished));
         paths_.insert(file->path);
       }
-      if (Result<void> added = add(task, *file); !added) {
-        current_->tasks.insert(current_->tasks.end(), tasks.begin() + static_cast<std::ptrdiff_t>(i), tasks.end());
-        return added;
-      }
+      if (Result<void> added = add(task, *file); !added) return lose(tasks.subspan(i), std::move(added));
     } else if (task.fate == Fate::live) {
       task.unchanged = true;
     }
     current_->tasks.push_back(&task);
   }
-  finish_commit();
-  return {};
+  return finish_commit();
+}
+
+/// An error at the first of `tasks`, the last of a commit.
+Result<void> CommitStage::lose(std::span<Task* const> tasks, Result<void> why) {
+  current_->tasks.insert(current_->tasks.end(), tasks.begin(), tasks.end());
+  return why;
 }
 
 Result<void> CommitStage::add(Task& task, Encoded& file) {
@@ -234,36 +272,55 @@ Result<void> CommitStage::add(Task& task, Encoded& file) {
   return {};
 }
 
-std::string CommitStage::subject() const {
-  if (written_.size() == 1) return static_cast<const Encoded*>(written_.front()->encoded.get())->subject;
-  std::unordered_set<std::string_view> streams;
-  for (const Task* task : written_) streams.insert(task->request.stream);
-  return subject_of_many(written_.size(), streams.size());
+std::string CommitStage::subject(std::chrono::system_clock::time_point now) const {
+  std::string own;
+  if (written_.size() == 1) {
+    own = static_cast<const Encoded*>(written_.front()->encoded.get())->subject;
+  } else {
+    std::unordered_set<std::string_view> streams;
+    for (const Task* task : written_) streams.insert(task->request.stream);
+    own = subject_of_many(written_.size(), streams.size());
+  }
+  if (!look_.subject) return own;
+  const std::optional<Person::Moment>& fixed = look_.identity.committer.fixed;
+  const auto time = fixed ? std::chrono::sys_seconds(std::chrono::seconds(fixed->seconds))
+                          : std::chrono::floor<std::chrono::seconds>(now);
+  return look_.subject->fill({written_, own, run_name(options_.run), time});
 }
 
 /// What `pawl verify` needs to notice, from the branch alone, that a commit or a file of one is gone.
 std::string CommitStage::trailers() {
-  return trailers_ + "\nPawl-Commit: " + std::to_string(++commits_) +
-         "\nPawl-Results: " + std::to_string(written_.size());
+  std::string text =
+      trailers_ + "\nPawl-Commit: " + std::to_string(++commits_) + "\nPawl-Results: " + std::to_string(written_.size());
+  for (const std::string& trailer : options_.trailers) text += '\n' + trailer;
+  return text;
 }
 
-void CommitStage::finish_commit() {
+/// Errors: usage, io (it cannot be signed).
+Result<void> CommitStage::finish_commit() {
   current_->commit_ends.push_back(current_->tasks.size());
   paths_.clear();
-  if (!tree_.changed()) return;
-  const std::string line = subject();
+  if (!tree_.changed()) return {};
+  const auto now = std::chrono::system_clock::now();
+  const std::string line = subject(now);
   const std::string trailers_text = trailers();
   CommitText text;
   text.tree = tree_.write(current_->pack);
   text.parent = head_;
   text.subject = line;
   text.trailer = trailers_text;
-  render_commit(commit_content_, text, identity_, local_moment(std::chrono::system_clock::now()));
+  render_commit(commit_content_, text, look_.identity, local_moment(now));
+  if (look_.signer) {
+    const Result<std::string> signature = look_.signer->sign(commit_content_, interrupt_);
+    if (!signature) return std::unexpected(signature.error());
+    commit_content_ = with_signature(commit_content_, *signature);
+  }
   head_ = hash_object(ObjectType::commit, commit_content_);
-  current_->pack.add(*head_, ObjectType::commit, commit_content_);
+  commit_chain_.add(current_->pack, *head_, ObjectType::commit, commit_content_);
   current_->tip = head_;
   ++current_->commits;
   written_.clear();
+  return {};
 }
 
 CommitStage::Clock::duration CommitStage::shortened(std::chrono::milliseconds wait) const {

@@ -26,16 +26,26 @@
 #include <pawl/stages.h>
 
 #include "commit_text.h"
+#include "delta_chain.h"
 #include "encoded.h"
 #include "publish.h"
+#include "pusher.h"
 #include "repository.h"
+#include "signer.h"
+#include "subject_template.h"
 #include "tree.h"
 
 namespace pawl::git {
 
 class CommitStage final : public Stage {
  public:
-  CommitStage(Repository& repository, const CommitOptions& options, Identity identity);
+  /// How its commits look.
+  struct Look {
+    Identity identity;
+    std::optional<SubjectTemplate> subject;
+    std::optional<Signer> signer;
+  };
+  CommitStage(Repository& repository, const CommitOptions& options, Look look);
   ~CommitStage() override;
 
   void attach(StageSink& sink) override;
@@ -51,14 +61,16 @@ class CommitStage final : public Stage {
  private:
   using Clock = std::chrono::steady_clock;
 
+  void start_pusher();
   void run();
   void collect();
   void commit_what_is_due(Clock::time_point now);
   void commit_front(std::size_t count);
   [[nodiscard]] Result<void> build(std::span<Task* const> tasks);
   [[nodiscard]] Result<void> add(Task& task, Encoded& file);
-  void finish_commit();
-  [[nodiscard]] std::string subject() const;
+  [[nodiscard]] Result<void> lose(std::span<Task* const> tasks, Result<void> why);
+  [[nodiscard]] Result<void> finish_commit();
+  [[nodiscard]] std::string subject(std::chrono::system_clock::time_point now) const;
   [[nodiscard]] std::string trailers();
   void start_publication();
   [[nodiscard]] bool publication_is_due(Clock::time_point now) const;
@@ -73,10 +85,12 @@ class CommitStage final : public Stage {
 
   Repository& borrowed_repository_;
   const CommitOptions options_;
-  const Identity identity_;
+  const Look look_;
   const std::string trailers_;  // of every commit
   StageSink* borrowed_sink_ = nullptr;
   std::unique_ptr<Publisher> publisher_;  // from attach() on
+  std::unique_ptr<Pusher> pusher_;        // null: nothing is pushed
+  Interrupt interrupt_;                   // of a signature being made
 
   Inbox<Task> inbox_;
   std::atomic<std::uint64_t> waiting_{0};   // taken and in no commit yet; for the gauge
@@ -101,6 +115,7 @@ class CommitStage final : public Stage {
   std::unordered_set<std::string_view> paths_;
   std::vector<Task*> written_;
   std::string commit_content_;
+  DeltaChain commit_chain_;
 
   std::thread thread_;
 };

@@ -1,11 +1,13 @@
 // The encode stage: an outcome becomes a file, its id in git and its entry in a pack.
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include <pawl/git.h>
 
 #include "encoded.h"
+#include "json_format.h"
 #include "layout.h"
 #include "pack_entry.h"
 #include "record.h"
@@ -70,7 +72,8 @@ class RecordEncoder final : public Encoder {
 
 class RawEncoder final : public Encoder {
  public:
-  explicit RawEncoder(PathTemplate path_template) : path_template_(std::move(path_template)) {}
+  RawEncoder(PathTemplate path_template, CommitOptions::Normalise normalise)
+      : path_template_(std::move(path_template)), normalise_(normalise) {}
 
   void encode(Task& task) noexcept override {
     Encoded& encoded = attachment_of(task);
@@ -82,12 +85,15 @@ class RawEncoder final : public Encoder {
     // An error page must not take the place of the last good answer.
     if (!task.outcome.success()) return;
     path_template_.fill(task.request, encoded.path);
-    encoded.content.assign(task.outcome.body);
+    const std::string_view body = task.outcome.body;
+    const bool normalised = normalise_ == CommitOptions::Normalise::json && format_json(body, encoded.content);
+    if (!normalised) encoded.content.assign(body);
     pack(task, encoded);
   }
 
  private:
   const PathTemplate path_template_;
+  const CommitOptions::Normalise normalise_;
 };
 
 }  // namespace
@@ -96,7 +102,7 @@ Result<std::unique_ptr<Encoder>> make_encoder(const CommitOptions& options) {
   if (options.layout == Layout::record) return std::make_unique<RecordEncoder>();
   auto path_template = PathTemplate::parse(options.path_template);
   if (!path_template) return std::unexpected(std::move(path_template.error()));
-  return std::make_unique<RawEncoder>(std::move(*path_template));
+  return std::make_unique<RawEncoder>(std::move(*path_template), options.normalise);
 }
 
 }  // namespace pawl::git

@@ -22,6 +22,7 @@
 
 #include "open_file.h"
 #include "pack_entry.h"
+#include "pack_index.h"
 
 namespace pawl::git {
 namespace {
@@ -31,13 +32,7 @@ namespace fs = std::filesystem;
 constexpr std::size_t kHeaderBytes = 12;        // "PACK", version, number of objects
 constexpr std::size_t kBorrowFrom = 64 * 1024;  // copying less costs less than one more piece to write
 constexpr std::size_t kFirstSlots = 1024;
-constexpr std::uint8_t kOffsetDelta = 6;            // gitformat-pack(5): OBJ_OFS_DELTA
-constexpr std::uint64_t kLargeOffset = 1ull << 31;  // from here on the index needs 64-bit offsets
-constexpr std::size_t kStoredBlock = 65535;         // RFC 1951 section 3.2.4: most bytes in a stored block
-
-void append_big_endian(std::string& out, std::uint64_t value, int bytes) {
-  for (int shift = 8 * (bytes - 1); shift >= 0; shift -= 8) out.push_back(static_cast<char>(value >> shift));
-}
+constexpr std::size_t kStoredBlock = 65535;  // RFC 1951 section 3.2.4: most bytes in a stored block
 
 /// A zlib stream that stores its content.
 void append_stored(std::string& out, std::string_view content) {
@@ -58,16 +53,6 @@ void append_stored(std::string& out, std::string_view content) {
   append_big_endian(out, libdeflate_adler32(1, content.data(), content.size()), 4);
 }
 
-/// How far back the base of a delta lies, in the pack format's own number system: 7 bits a byte, each more byte
-/// counting from where the shorter ones end.
-void append_distance(std::string& out, std::uint64_t distance) {
-  std::array<char, 10> digits;
-  std::size_t begin = digits.size() - 1;
-  digits[begin] = static_cast<char>(distance & 0x7f);
-  while ((distance >>= 7) != 0) digits[--begin] = static_cast<char>(0x80 | (--distance & 0x7f));
-  out.append(digits.data() + begin, digits.size() - begin);
-}
-
 ObjectId sha1_of(std::span<const std::string_view> pieces) {
   SHA_CTX context;
   SHA1_Init(&context);
@@ -77,8 +62,6 @@ ObjectId sha1_of(std::span<const std::string_view> pieces) {
   return digest;
 }
 
-constexpr char kTemporaryPack[] = "tmp_pack_";
-constexpr char kTemporaryIndex[] = "tmp_idx_";
 constexpr char kTemporaryKeep[] = "tmp_keep_";
 
 /// Whether a file can be renamed from one to the other. Anything that cannot be looked at fails later, with its name.
@@ -224,43 +207,11 @@ std::vector<std::string_view> Pack::pieces() const {
   return pieces;
 }
 
-/// The index, version 2: fan-out, ids in order, their CRCs, their offsets, both trailers.
-std::string Pack::index_of(const ObjectId& trailer) {
-  std::ranges::sort(entries_, {}, &Entry::object_id);
-  std::string index;
-  index.reserve(8 + 4 * 256 + entries_.size() * 28 + 2 * trailer.size());
-  index.assign("\377tOc\0\0\0\2", 8);
-  std::size_t below = 0;
-  for (unsigned first = 0; first < 256; ++first) {
-    while (below < entries_.size() && entries_[below].object_id[0] <= first) ++below;
-    append_big_endian(index, below, 4);
-  }
-  for (const Entry& entry : entries_) {
-    index.append(reinterpret_cast<const char*>(entry.object_id.data()), entry.object_id.size());
-  }
-  for (const Entry& entry : entries_) append_big_endian(index, entry.crc32, 4);
-  std::string large;
-  for (const Entry& entry : entries_) {
-    if (entry.offset < kLargeOffset) {
-      append_big_endian(index, entry.offset, 4);
-    } else {
-      append_big_endian(index, kLargeOffset | (large.size() / 8), 4);
-      append_big_endian(large, entry.offset, 8);
-    }
-  }
-  index += large;
-  index.append(reinterpret_cast<const char*>(trailer.data()), trailer.size());
-  const std::string_view all = index;
-  const ObjectId own = sha1_of({&all, 1});
-  index.append(reinterpret_cast<const char*>(own.data()), own.size());
-  return index;
-}
-
 Result<PackFiles> PackFiles::write(Pack& pack, const PackFolders& folders) {
   if (::mkdir(folders.packs.c_str(), 0777) != 0 && errno != EEXIST) {
     return std::unexpected(io_error("make", folders.packs));
   }
-  const fs::path& folder = on_one_file_system(folders) ? folders.scratch : folders.packs;
+  const fs::path folder = temporary_folder(folders);
   std::string count;
   append_big_endian(count, pack.entries_.size(), 4);
   std::memcpy(pack.owned_.data() + 8, count.data(), count.size());
@@ -273,12 +224,17 @@ Result<PackFiles> PackFiles::write(Pack& pack, const PackFolders& folders) {
   files.name_ = "pack-" + to_hex(trailer);
   const Result<void> pack_written = write_temporary(folder, kTemporaryPack, pieces, files.temporary_pack_);
   if (!pack_written) return std::unexpected(pack_written.error());
-  const std::string index = pack.index_of(trailer);
+  const std::string index = render_pack_index(pack.entries_, trailer);
   const std::string_view whole = index;
   const Result<void> index_written = write_temporary(folder, kTemporaryIndex, {&whole, 1}, files.temporary_index_);
   if (!index_written) return std::unexpected(index_written.error());
   files.bytes_ = pack.size_ + trailer.size() + index.size();
+  files.objects_ = pack.entries_.size();
   return files;
+}
+
+fs::path PackFiles::temporary_folder(const PackFolders& folders) {
+  return on_one_file_system(folders) ? folders.scratch : folders.packs;
 }
 
 PackFiles::PackFiles(PackFiles&& other) noexcept
@@ -288,7 +244,8 @@ PackFiles::PackFiles(PackFiles&& other) noexcept
       temporary_pack_(std::exchange(other.temporary_pack_, {})),
       temporary_index_(std::exchange(other.temporary_index_, {})),
       kept_(std::exchange(other.kept_, {})),
-      bytes_(other.bytes_) {}
+      bytes_(other.bytes_),
+      objects_(other.objects_) {}
 
 PackFiles::~PackFiles() {
   // What cannot be removed now is removed by clean_up().

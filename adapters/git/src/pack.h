@@ -17,8 +17,14 @@
 
 #include "encoded.h"
 #include "object_id.h"
+#include "pack_index.h"
 
 namespace pawl::git {
+
+class Interrupt;
+
+constexpr char kTemporaryPack[] = "tmp_pack_";
+constexpr char kTemporaryIndex[] = "tmp_idx_";
 
 class Pack {
  public:
@@ -45,11 +51,7 @@ class Pack {
  private:
   friend class PackFiles;
 
-  struct Entry {
-    ObjectId object_id;
-    std::uint32_t crc32;
-    std::uint64_t offset;
-  };
+  using Entry = PackIndexEntry;
   struct Borrowed {
     std::size_t after;  // stands behind this many bytes of owned_
     std::string_view bytes;
@@ -59,7 +61,6 @@ class Pack {
   bool note(const ObjectId& object_id);
   std::uint64_t finish_entry(std::size_t begin);
   [[nodiscard]] std::vector<std::string_view> pieces() const;
-  [[nodiscard]] std::string index_of(const ObjectId& trailer);
 
   std::uint64_t generation_;
   std::string owned_;
@@ -83,6 +84,13 @@ class PackFiles {
   /// Errors: io (naming the file).
   [[nodiscard]] static Result<PackFiles> write(Pack& pack, const PackFolders& folders);
 
+  /// Joins packs into one: their entries one after the other, objects that several have once, deltas as they are.
+  /// `sources`: paths without suffix, oldest first. They stay; nothing is inflated, and no more than an index's worth
+  /// of memory is taken. Errors: io (naming the file), repository (a source is no whole pack of version 2 with an index
+  /// of version 2; or interrupted).
+  [[nodiscard]] static Result<PackFiles> join(std::span<const std::filesystem::path> sources,
+                                              const PackFolders& folders, const Interrupt& interrupt);
+
   /// Removes what a killed run of the same scratch folder left: temporary files and `.keep` files. What cannot be
   /// removed stays. REQUIRES: no other process uses the scratch folder.
   static void clean_up(const PackFolders& folders) noexcept;
@@ -94,11 +102,14 @@ class PackFiles {
   /// Gives both files their names, the index last, and makes the names durable. Errors: io (naming the file).
   [[nodiscard]] Result<void> install();
 
-  [[nodiscard]] std::uint64_t bytes() const noexcept { return bytes_; }
+  [[nodiscard]] std::uint64_t bytes() const noexcept { return bytes_; }  // of pack and index
+  [[nodiscard]] std::uint64_t objects() const noexcept { return objects_; }
+  [[nodiscard]] const std::string& name() const noexcept { return name_; }
 
  private:
   explicit PackFiles(const PackFolders& folders) : folder_(folders.packs), owner_(owner_line(folders)) {}
 
+  [[nodiscard]] static std::filesystem::path temporary_folder(const PackFolders& folders);
   [[nodiscard]] static std::string owner_line(const PackFolders& folders);
   [[nodiscard]] Result<void> keep();
 
@@ -109,6 +120,7 @@ class PackFiles {
   std::filesystem::path temporary_index_;  // empty: not there
   std::filesystem::path kept_;             // the `.keep` file; empty: not there
   std::uint64_t bytes_ = 0;
+  std::uint64_t objects_ = 0;
 };
 
 /// Writes all of `pieces`, in order. Errors: io (naming `path`).

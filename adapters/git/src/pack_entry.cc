@@ -2,6 +2,7 @@
 
 #include <libdeflate.h>
 
+#include <array>
 #include <memory>
 #include <new>
 
@@ -34,6 +35,18 @@ void append_entry_header(std::string& out, std::uint8_t type_number, std::uint64
     inflated_size >>= 7;
   }
   out.push_back(static_cast<char>(byte));
+}
+
+void append_distance(std::string& out, std::uint64_t distance) {
+  std::array<char, 10> digits;
+  std::size_t begin = digits.size() - 1;
+  digits[begin] = static_cast<char>(distance & 0x7f);
+  while ((distance >>= 7) != 0) digits[--begin] = static_cast<char>(0x80 | (--distance & 0x7f));
+  out.append(digits.data() + begin, digits.size() - begin);
+}
+
+void append_big_endian(std::string& out, std::uint64_t value, int bytes) {
+  for (int shift = 8 * (bytes - 1); shift >= 0; shift -= 8) out.push_back(static_cast<char>(value >> shift));
 }
 
 void append_deflated(std::string& out, std::string_view content) {

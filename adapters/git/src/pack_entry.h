@@ -15,6 +15,15 @@ namespace pawl::git {
 /// delta), in which case the caller appends offset and delta.
 void append_entry_header(std::string& out, std::uint8_t type_number, std::uint64_t inflated_size);
 
+constexpr std::uint8_t kOffsetDelta = 6;  // gitformat-pack(5): OBJ_OFS_DELTA
+
+/// Appends how far back the base of an offset delta lies, in the pack format's own number system: 7 bits a byte, each
+/// more byte counting from where the shorter ones end.
+void append_distance(std::string& out, std::uint64_t distance);
+
+/// Appends the low `bytes` bytes of `value`, the highest first.
+void append_big_endian(std::string& out, std::uint64_t value, int bytes);
+
 /// Appends `content` as a zlib stream, level 1. Each thread keeps a compressor of its own. Any thread.
 void append_deflated(std::string& out, std::string_view content);
 

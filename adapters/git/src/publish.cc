@@ -10,6 +10,7 @@
 #include <pawl/thread.h>
 
 #include "lock_note.h"
+#include "merge.h"
 #include "new_repository.h"
 #include "object_id.h"
 
@@ -70,7 +71,16 @@ std::deque<std::unique_ptr<Publication>> Publisher::take_back() {
 void Publisher::hurry() noexcept {
   const std::lock_guard lock(mutex_);
   hurried_ = true;
+  interrupt_.raise();
   changed_.notify_all();
+}
+
+Result<ObjectId> Publisher::merge(const ObjectId& theirs, const std::string& remote, const Interrupt& interrupt) {
+  std::unique_lock lock(mutex_);
+  merge_wanted_.emplace(MergeWanted{theirs, remote, interrupt});
+  changed_.notify_all();
+  changed_.wait(lock, [this] { return merged_.has_value(); });
+  return *std::exchange(merged_, std::nullopt);
 }
 
 void Publisher::stop() {
@@ -115,7 +125,7 @@ void Publisher::run() {
   while (true) {
     const auto ready = [this] {
       const State state = state_.load(std::memory_order_relaxed);
-      return (state == State::running && !queue_.empty()) || (stopping_ && state != State::moved);
+      return (state == State::running && !queue_.empty()) || (stopping_ && state != State::moved) || merge_wanted_;
     };
     // The index may be waiting for its turn while nothing else happens.
     if (work_tree_ && work_tree_->behind()) {
@@ -123,7 +133,14 @@ void Publisher::run() {
     } else {
       changed_.wait(lock, ready);
     }
-    if (!queue_.empty() && state_.load(std::memory_order_relaxed) == State::running) {
+    if (merge_wanted_) {
+      const MergeWanted wanted = *std::exchange(merge_wanted_, std::nullopt);
+      lock.unlock();
+      Result<ObjectId> merged = merge_now(wanted);
+      lock.lock();
+      merged_ = std::move(merged);
+      changed_.notify_all();
+    } else if (!queue_.empty() && state_.load(std::memory_order_relaxed) == State::running) {
       Publication& publication = *queue_.front();
       lock.unlock();
       settle(publish(publication));
@@ -140,6 +157,34 @@ void Publisher::run() {
   }
   lock.unlock();
   finish_work_tree();
+  if (upkeep_) {
+    upkeep_->stop();
+    const std::lock_guard last(mutex_);
+    stats_.joins = upkeep_->joins();
+    stats_.upkeep_problem = upkeep_->problem();
+  }
+}
+
+Result<ObjectId> Publisher::merge_now(const MergeWanted& wanted) {
+  if (state() == State::broken) return std::unexpected(error());
+  const bool files_too = work_tree_ && work_tree_->checked_out();
+  if (files_too) {  // the git program needs the index, at the branch and not locked
+    const Clock::time_point start = Clock::now();
+    Result<void> brought = work_tree_->write_index(WorkTree::Write::between);
+    while (!brought && brought.error().code == ErrorCode::locked && wait_for_lock(start)) {
+      brought = work_tree_->write_index(WorkTree::Write::between);
+    }
+    if (!brought) return std::unexpected(brought.error());
+  }
+  const Result<std::optional<ObjectId>> ours = branch_tip(handle_.get(), options_.repository.branch);
+  if (!ours) return std::unexpected(ours.error());
+  if (!*ours) return failure(ErrorCode::repository, options_.repository.branch + " has gone");
+  const Result<ObjectId> merged =
+      merge_into_branch({options_.repository, options_.identity, wanted.borrowed_remote,
+                         files_too ? work_tree_->root() : fs::path{}, wanted.borrowed_interrupt},
+                        **ours, wanted.theirs);
+  if (merged && options_.on_published) options_.on_published(*merged);
+  return merged;
 }
 
 /// What became of the publication in front, or of all if it is an error.
@@ -153,6 +198,10 @@ void Publisher::settle(Result<Fate> fate) {
       lost_races_.store(0, std::memory_order_relaxed);  // relaxed: read after state()
       published_.store(publication->pack.generation(), std::memory_order_release);
       changed_.notify_all();
+    }
+    if (!publication->pack_name.empty()) keep_up(*publication);
+    if (options_.on_published && publication->tip && publication->tip != publication->parent) {
+      options_.on_published(*publication->tip);
     }
     update_work_tree(*publication);
     give_back(*publication);
@@ -176,6 +225,14 @@ void Publisher::settle(Result<Fate> fate) {
     give_back(*publication);
   }
   options_.on_news();
+}
+
+/// A pack is in the repository, no longer kept from git's housekeeping.
+void Publisher::keep_up(const Publication& publication) {
+  if (!upkeep_) {
+    upkeep_.emplace(PackUpkeep::Options{pack_folders(options_.repository), options_.repository.common_dir, interrupt_});
+  }
+  upkeep_->added(publication.pack_name, publication.pack_bytes, publication.pack.objects());
 }
 
 void Publisher::give_back(const Publication& publication) {
@@ -231,6 +288,8 @@ Result<Publisher::Fate> Publisher::publish_locked(Publication& publication) {
   if (const Result<void> moved = move_branch(std::move(*transaction), publication); !moved) {
     return std::unexpected(moved.error());
   }
+  publication.pack_name = (*files)->name();
+  publication.pack_bytes = (*files)->bytes();
   const std::lock_guard lock(mutex_);
   stats_.commits += publication.commits;
   stats_.packs += 1;

@@ -23,9 +23,11 @@
 #include <pawl/git.h>
 #include <pawl/stages.h>
 
+#include "child_process.h"
 #include "commit_text.h"
 #include "encoded.h"
 #include "pack.h"
+#include "pack_upkeep.h"
 #include "repository.h"
 #include "work_tree.h"
 
@@ -46,6 +48,8 @@ struct Publication {
   std::vector<Task*> tasks;              // in commit order
   std::vector<std::size_t> commit_ends;  // index into tasks, one past the last task of each commit
   std::vector<Change> changes;
+  std::string pack_name;         // once it is in the repository
+  std::uint64_t pack_bytes = 0;  // likewise, with its index
   std::uint64_t commits = 0;
   std::uint64_t commits_before = 0;  // of this run, on the branch before these
   std::chrono::steady_clock::time_point begun{};
@@ -59,6 +63,8 @@ struct CommitStats {
   std::uint64_t rebuilds = 0;  // because somebody else moved the branch
   std::uint64_t files_written = 0;
   std::uint64_t files_left = 0;  // not touched: something of a person's was in the way
+  std::uint64_t joins = 0;       // of packs; known at the end, as upkeep_problem is
+  std::string upkeep_problem;    // empty: none
   std::chrono::nanoseconds publish_time{0};
 };
 
@@ -77,6 +83,7 @@ class Publisher {
     std::chrono::milliseconds lock_wait;  // longest wait for a lock that another git process holds
     StageSink& sink;                      // borrowed
     std::function<void()> on_news;        // state() changed; called on the publisher thread, must not wait
+    std::function<void(const ObjectId& tip)> on_published;  // the branch has moved there; likewise
   };
 
   explicit Publisher(Options options);
@@ -89,6 +96,10 @@ class Publisher {
 
   /// Everything handed over and not published, oldest first; `running` again afterwards. Only in state `moved`.
   [[nodiscard]] std::deque<std::unique_ptr<Publication>> take_back();
+
+  /// Merges a commit that others made, fetched from `remote`, into the branch between two publications; answers the
+  /// new tip. Waits for it. One thread beside the committer's; not after stop(). Errors: repository, io, locked.
+  [[nodiscard]] Result<ObjectId> merge(const ObjectId& theirs, const std::string& remote, const Interrupt& interrupt);
 
   /// Do not insist for long on a branch that is locked.
   void hurry() noexcept;
@@ -110,6 +121,11 @@ class Publisher {
 
  private:
   enum class Fate : std::uint8_t { published, moved };
+  struct MergeWanted {
+    ObjectId theirs;
+    const std::string& borrowed_remote;
+    const Interrupt& borrowed_interrupt;
+  };
 
   void run();
   [[nodiscard]] Result<void> open();
@@ -121,6 +137,8 @@ class Publisher {
   [[nodiscard]] Result<void> lock_index();
   [[nodiscard]] Result<TransactionHandle> lock_branch();
   [[nodiscard]] Result<void> move_branch(TransactionHandle transaction, const Publication& publication);
+  [[nodiscard]] Result<ObjectId> merge_now(const MergeWanted& wanted);
+  void keep_up(const Publication& publication);
   void update_work_tree(const Publication& publication);
   void finish_work_tree();
   void give_back(const Publication& publication);
@@ -130,12 +148,16 @@ class Publisher {
   RepositoryHandle handle_;              // this thread's own
   std::unique_ptr<WorkTree> work_tree_;  // null: none to keep up to date
   WorkTreeReport work_tree_report_;      // written by this thread at its end
+  Interrupt interrupt_;                  // of the upkeep; raised with hurried_
+  std::optional<PackUpkeep> upkeep_;     // from the first pack on
 
   mutable std::mutex mutex_;
-  std::condition_variable changed_;                 // queue_, state_, stopping_, hurried_
+  std::condition_variable changed_;                 // queue_, state_, stopping_, hurried_, merge_wanted_, merged_
   std::deque<std::unique_ptr<Publication>> queue_;  // the front one is being published
   bool stopping_ = false;
   bool hurried_ = false;
+  std::optional<MergeWanted> merge_wanted_;
+  std::optional<Result<ObjectId>> merged_;
   std::optional<Error> error_;
   CommitStats stats_;
   // Written under mutex_, read by the committer without: publishes that queue_ is at rest.

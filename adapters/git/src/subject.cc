@@ -46,17 +46,6 @@ std::size_t append_printable(std::string& out, std::string_view text, std::size_
   return used;
 }
 
-// Appends all of `text`, or as much as fits with "…" behind it; returns the columns used.
-std::size_t append_name(std::string& out, std::string_view name, std::size_t columns) {
-  const std::size_t begin = out.size();
-  std::size_t used = append_printable(out, name, columns + 1);
-  if (used <= columns) return used;
-  out.resize(begin);
-  used = append_printable(out, name, columns - 1);
-  out += "…";
-  return used + 1;
-}
-
 void append_result(std::string& out, const Outcome& outcome) {
   std::array<char, 64> text;
   int size = 0;
@@ -75,14 +64,24 @@ void append_result(std::string& out, const Outcome& outcome) {
 
 }  // namespace
 
+std::size_t append_shortened(std::string& out, std::string_view text, std::size_t columns) {
+  const std::size_t begin = out.size();
+  std::size_t used = append_printable(out, text, columns + 1);
+  if (used <= columns) return used;
+  out.resize(begin);
+  used = append_printable(out, text, columns - 1);
+  out += "…";
+  return used + 1;
+}
+
 void write_subject(const Task& task, std::string& subject) {
   constexpr std::size_t kNameColumns = kSubjectColumns - 46;  // 20 for an error code, " after 1234567 attempts"
   constexpr std::size_t kStreamColumns = 24;
   subject.clear();
   // The id tells results apart, so it gets the larger part, and whatever the stream leaves.
-  const std::size_t used = append_name(subject, task.request.stream, kStreamColumns);
+  const std::size_t used = append_shortened(subject, task.request.stream, kStreamColumns);
   subject += ' ';
-  append_name(subject, task.request.id, kNameColumns - used);
+  append_shortened(subject, task.request.id, kNameColumns - used);
   subject += ": ";
   append_result(subject, task.outcome);
 }

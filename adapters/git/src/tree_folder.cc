@@ -6,59 +6,16 @@
 #include <limits>
 #include <utility>
 
+#include "delta.h"
+
 namespace pawl::git {
 namespace {
 
 constexpr std::size_t kIdBytes = std::tuple_size_v<ObjectId>;
-constexpr unsigned kDeepestDelta = 32;   // readers follow a chain from its end; git's own default is 50
+constexpr unsigned kDeepestDelta = 50;   // as git's own pack.depth: readers follow a chain from its end
 constexpr std::size_t kMostEdits = 256;  // beyond, the whole folder is cheaper than keeping the list in order
 constexpr std::string_view kFileMode = "100644 ";
 constexpr std::string_view kFolderMode = "40000 ";
-
-// Layout of git's delta instructions, gitformat-pack(5).
-constexpr std::size_t kMostInsert = 127;
-constexpr std::size_t kMostCopy = 0xffff;
-
-void append_delta_size(std::string& out, std::size_t size) {
-  while (size > 0x7f) {
-    out.push_back(static_cast<char>(0x80 | (size & 0x7f)));
-    size >>= 7;
-  }
-  out.push_back(static_cast<char>(size));
-}
-
-void append_copy(std::string& out, std::size_t offset, std::size_t size) {
-  while (size > 0) {
-    const std::size_t part = std::min(size, kMostCopy);
-    const std::size_t opcode_at = out.size();
-    unsigned opcode = 0x80;
-    out.push_back('\0');
-    for (unsigned byte = 0; byte < 4; ++byte) {
-      const auto value = static_cast<char>(offset >> (8 * byte));
-      if (value == 0) continue;
-      opcode |= 1u << byte;
-      out.push_back(value);
-    }
-    for (unsigned byte = 0; byte < 2; ++byte) {
-      const auto value = static_cast<char>(part >> (8 * byte));
-      if (value == 0) continue;
-      opcode |= 0x10u << byte;
-      out.push_back(value);
-    }
-    out[opcode_at] = static_cast<char>(opcode);
-    offset += part;
-    size -= part;
-  }
-}
-
-void append_insert(std::string& out, std::string_view bytes) {
-  while (!bytes.empty()) {
-    const std::string_view part = bytes.substr(0, kMostInsert);
-    out.push_back(static_cast<char>(part.size()));
-    out += part;
-    bytes.remove_prefix(part.size());
-  }
-}
 
 }  // namespace
 

@@ -4,13 +4,16 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <fstream>
+#include <functional>
 #include <system_error>
+#include <thread>
 #include <utility>
+
+#include <pawl/thread.h>
 
 #include "object_id.h"
 #include "open_file.h"
@@ -25,52 +28,14 @@ namespace fs = std::filesystem;
 constexpr int kIndexShare = 20;              // at most 1/20 of the time goes into writing the index
 constexpr std::size_t kMostPending = 65536;  // changes, about 130 bytes each, before the index must take them
 constexpr std::chrono::seconds kMarkEvery{30};
-constexpr std::size_t kMostFailed = 65536;            // paths remembered
-constexpr std::size_t kMostFolders = 256;             // open at once; a descriptor each
+constexpr std::size_t kMostFailed = 65536;  // paths remembered
+constexpr std::size_t kMostWriters = 4;     // threads
+constexpr std::size_t kWorthAWriter = 64;   // changes; starting a thread costs as much as writing two or three files
 constexpr std::chrono::milliseconds kLeastPause{20};  // between two writes of the index
-constexpr char kTemporary[] = ".pawl-tmp";            // one at a time: this thread writes alone
 
 Error io_error(const char* what, const fs::path& path) {
   const int why = errno;
   return {ErrorCode::io, std::string("cannot ") + what + " " + path.string() + ": " + std::strerror(why), why};
-}
-
-/// All of an open file; none if it cannot be read.
-std::optional<std::string> read_all(int fd, std::size_t size) {
-  std::string content(size, '\0');
-  std::size_t done = 0;
-  while (done < size) {
-    const ssize_t got = ::read(fd, content.data() + done, size - done);
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) return std::nullopt;
-    done += static_cast<std::size_t>(got);
-  }
-  return content;
-}
-
-/// Fills an empty file; its state afterwards, else an errno.
-std::expected<struct stat, int> fill(int fd, std::string_view content, const fs::path& path) {
-  if (const Result<void> written = write_all(fd, {&content, 1}, path); !written) {
-    return std::unexpected(written.error().sys_errno != 0 ? written.error().sys_errno : EIO);
-  }
-  struct stat state{};
-  if (::fstat(fd, &state) != 0) return std::unexpected(errno);
-  return state;
-}
-
-/// Whether `error` says that something else has the name, as against the machine refusing.
-bool is_in_the_way(int error) {
-  return error == EEXIST || error == ELOOP || error == ENOTDIR || error == EISDIR || error == ENXIO ||
-         error == ENAMETOOLONG;
-}
-
-/// Whether `present` is `content` with its end or parts in the middle missing, as zeros.
-bool is_remains_of(std::string_view content, std::string_view present) {
-  if (present.size() > content.size()) return false;
-  for (std::size_t i = 0; i < present.size(); ++i) {
-    if (present[i] != content[i] && present[i] != '\0') return false;
-  }
-  return true;
 }
 
 /// The commit a file names; none if there is no such file, or no such name in it.
@@ -116,8 +81,6 @@ WorkTree::WorkTree(git_repository* repository, fs::path root, fs::path git_dir, 
       marker_path_(git_dir / "pawl" / "work-tree"),
       branch_(std::move(branch)) {}
 
-WorkTree::~WorkTree() { close_folders(); }
-
 fs::path WorkTree::lock_note(const fs::path& git_dir) { return git_dir / "pawl" / "index-lock"; }
 
 bool WorkTree::checked_out() const {
@@ -127,105 +90,22 @@ bool WorkTree::checked_out() const {
   return git_reference_type(head.get()) == GIT_REFERENCE_SYMBOLIC && git_reference_symbolic_target(raw) == branch_;
 }
 
-/// Descriptor of a folder below root_, made if missing; else as Placed. "" is root_.
-std::expected<int, int> WorkTree::folder(std::string_view path) {
-  if (const auto found = folders_.find(path); found != folders_.end()) return found->second;
-  int fd = -1;
-  if (path.empty()) {
-    fd = ::open(root_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  } else {
-    const std::size_t slash = path.rfind('/');
-    const auto parent = folder(slash == std::string_view::npos ? std::string_view{} : path.substr(0, slash));
-    if (!parent) return parent;
-    const std::string name(path.substr(slash == std::string_view::npos ? 0 : slash + 1));
-    if (::mkdirat(*parent, name.c_str(), 0777) == 0 || errno == EEXIST) {
-      fd = ::openat(*parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    }
-  }
-  if (fd < 0) return std::unexpected(is_in_the_way(errno) ? kOfAPerson : errno);
-  folders_.emplace(path, fd);
-  return fd;
-}
-
-void WorkTree::close_folders() noexcept {
-  for (const auto& [path, fd] : folders_) ::close(fd);
-  folders_.clear();
-}
-
-/// Whether a file's content is the branch's, so that nothing of a person's is lost with it.
-bool WorkTree::may_replace(const std::string& present, const FileChange& change) const {
-  // A run that was killed while it wrote the file leaves a part of it, often nothing; the loss of power leaves holes.
-  if (catching_up_ && is_remains_of(change.content, present)) return true;
-  if (!change.previous) return false;
-  const Result<ObjectId> blob = hash_blob(present);
-  return blob && *blob == *change.previous;
-}
-
-/// There is a file already: replaces it if may_replace().
-WorkTree::Placed WorkTree::replace(int folder, const std::string& name, const FileChange& change) {
-  const auto failed = [](int error) { return std::unexpected(is_in_the_way(error) ? kOfAPerson : error); };
-  const OpenFile present(::openat(folder, name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
-  // One that may not be read, or just went, is a person's.
-  if (present.fd() < 0) return failed(errno == EACCES || errno == ENOENT ? EEXIST : errno);
-  struct stat before{};
-  if (::fstat(present.fd(), &before) != 0) return failed(errno);
-  if (!S_ISREG(before.st_mode)) return std::unexpected(kOfAPerson);
-  errno = 0;  // stays so at an early end of the file: a person is at it
-  const std::optional<std::string> content = read_all(present.fd(), static_cast<std::size_t>(before.st_size));
-  if (!content) return failed(errno);
-  if (*content == change.content) return before;
-  if (!may_replace(*content, change)) return std::unexpected(kOfAPerson);
-
-  ::unlinkat(folder, kTemporary, 0);  // of a run that was killed
-  const OpenFile file(::openat(folder, kTemporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-  if (file.fd() < 0) return failed(errno);
-  Placed after = fill(file.fd(), change.content, root_ / change.path);
-  if (after && (::fchmod(file.fd(), before.st_mode & 07777) != 0 ||
-                ::renameat(folder, kTemporary, folder, name.c_str()) != 0 || ::fstat(file.fd(), &*after) != 0)) {
-    after = failed(errno);
-  }
-  if (after) {
-    ++counts_.written;
-  } else {
-    ::unlinkat(folder, kTemporary, 0);
-  }
-  return after;
-}
-
-/// Brings one file onto the disk.
-WorkTree::Placed WorkTree::place(const FileChange& change) {
-  if (folders_.size() > kMostFolders) close_folders();
-  const std::size_t slash = change.path.rfind('/');
-  const bool at_root = slash == std::string_view::npos;
-  const auto parent = folder(at_root ? std::string_view{} : change.path.substr(0, slash));
-  if (!parent) return std::unexpected(parent.error());
-  const std::string name(change.path.substr(at_root ? 0 : slash + 1));
-  const OpenFile file(::openat(*parent, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666));
-  if (file.fd() < 0) {
-    if (errno == EEXIST) return replace(*parent, name, change);
-    return std::unexpected(is_in_the_way(errno) ? kOfAPerson : errno);
-  }
-  Placed state = fill(file.fd(), change.content, root_ / change.path);
-  if (state) {
-    ++counts_.written;
-  } else {
-    ::unlinkat(*parent, name.c_str(), 0);  // half a file is worse than none
-  }
-  return state;
-}
-
 Result<void> WorkTree::lock_index() { return checked_out() ? index_lock_.take() : Result<void>{}; }
 
 void WorkTree::unlock_index() noexcept {
   if (pending_.empty()) index_lock_.release();
 }
 
-void WorkTree::apply(const FileChange& change) {
-  touched_ = true;
-  const auto earlier = failed_.find(change.path);
+/// What a change finds on the disk: not what the branch had, if that could not be written.
+FileChange WorkTree::as_on_disk(const FileChange& change) const {
   FileChange on_disk = change;
-  if (earlier != failed_.end()) on_disk.previous = earlier->second;
-  const Placed file = place(on_disk);
+  if (const auto earlier = failed_.find(change.path); earlier != failed_.end()) on_disk.previous = earlier->second;
+  return on_disk;
+}
+
+/// A change has been placed, or not.
+void WorkTree::note(const FileChange& change, const Placed& file) {
+  const auto earlier = failed_.find(change.path);
   const bool refused = !file && file.error() != kOfAPerson;
   if (refused) {
     if (counts_.failed++ == 0) {
@@ -241,6 +121,48 @@ void WorkTree::apply(const FileChange& change) {
   pending_.add(change.path, change.blob, change.previous, file ? std::optional(*file) : std::nullopt);
 }
 
+/// Places the changes of one publication. Each folder is one writer's, so what happens to a path keeps its order.
+void WorkTree::place_all(std::span<const FileChange> changes) {
+  std::size_t writers = std::min<std::size_t>(std::thread::hardware_concurrency(), kMostWriters);
+  writers = std::clamp<std::size_t>(changes.size() / kWorthAWriter, 1, std::max<std::size_t>(writers, 1));
+  std::vector<Placed> placed(changes.size(), std::unexpected(kOfAPerson));
+  std::vector<std::uint64_t> written(writers);
+  const auto write = [&](std::size_t share) {
+    FileWriter writer(root_);
+    // A path that comes again after it was refused finds what it found then.
+    std::map<std::string_view, std::optional<ObjectId>> refused;
+    for (std::size_t i = 0; i < changes.size(); ++i) {
+      const std::string_view path = changes[i].path;
+      const std::size_t slash = path.rfind('/');
+      const std::string_view folder = slash == std::string_view::npos ? std::string_view{} : path.substr(0, slash);
+      if (writers > 1 && std::hash<std::string_view>{}(folder) % writers != share) continue;
+      FileChange on_disk = as_on_disk(changes[i]);
+      const auto earlier = refused.find(path);
+      if (earlier != refused.end()) on_disk.previous = earlier->second;
+      placed[i] = writer.place(on_disk);
+      if (!placed[i] && placed[i].error() != kOfAPerson) refused.emplace(path, on_disk.previous);
+    }
+    written[share] = writer.written();
+  };
+  {
+    std::vector<std::jthread> others;
+    for (std::size_t share = 1; share < writers; ++share) {
+      try {
+        others.emplace_back([&write, share] {
+          name_this_thread("pawl-files");
+          put_this_thread_behind();
+          write(share);
+        });
+      } catch (const std::system_error&) {  // no more threads are to be had
+        write(share);
+      }
+    }
+    write(0);
+  }
+  for (const std::uint64_t count : written) counts_.written += count;
+  for (std::size_t i = 0; i < changes.size(); ++i) note(changes[i], placed[i]);
+}
+
 void WorkTree::update(const std::vector<FileChange>& changes, const ObjectId& tip) {
   if (!checked_out()) {
     pending_.clear();
@@ -248,8 +170,8 @@ void WorkTree::update(const std::vector<FileChange>& changes, const ObjectId& ti
     tip_.reset();
     return;
   }
-  for (const FileChange& change : changes) apply(change);
-  close_folders();
+  touched_ = true;
+  place_all(changes);
   tip_ = tip;
 }
 
@@ -266,7 +188,7 @@ Result<void> WorkTree::write_index(Write when) {
     pending_.clear();
     index_lock_.release();
   }
-  if (pending_.empty()) return mark(std::nullopt);
+  if (pending_.empty()) return when == Write::now ? mark(std::nullopt) : Result<void>{};
   const Result<void> brought = bring_index_up();
   last_write_ = std::chrono::steady_clock::now();
   last_cost_ = last_write_ - start;
@@ -367,9 +289,7 @@ Result<void> WorkTree::begin(const std::optional<ObjectId>& tip) {
   constexpr ObjectId kUnborn{};  // git's own way to write "no commit"
   const std::optional<ObjectId> from = read_commit_name(marker_path_);
   if (from && tip && *from != *tip) {
-    catching_up_ = true;
     catch_up(*from == kUnborn ? std::nullopt : from, *tip);
-    catching_up_ = false;
     tip_ = tip;
   }
   // While changes wait for the index, the marker stays behind with it.
@@ -387,6 +307,8 @@ void WorkTree::catch_up(const std::optional<ObjectId>& from, const ObjectId& tip
   git_odb* raw_odb = nullptr;
   if (git_repository_odb(&raw_odb, borrowed_repository_) != 0) return;
   const OdbHandle odb(raw_odb);
+  // A run that was killed while it wrote a file leaves a part of it.
+  FileWriter writer(root_, FileWriter::Replace::remains_too);
   for (std::size_t i = 0; i < git_diff_num_deltas(diff.get()); ++i) {
     const git_diff_delta* delta = git_diff_get_delta(diff.get(), i);
     const bool added = delta->status == GIT_DELTA_ADDED;
@@ -399,9 +321,10 @@ void WorkTree::catch_up(const std::optional<ObjectId>& from, const ObjectId& tip
     change.content = {static_cast<const char*>(git_odb_object_data(object.get())), git_odb_object_size(object.get())};
     change.blob = from_oid(delta->new_file.id);
     if (!added) change.previous = from_oid(delta->old_file.id);
-    apply(change);
+    touched_ = true;
+    note(change, writer.place(as_on_disk(change)));
   }
-  close_folders();
+  counts_.written += writer.written();
 }
 
 }  // namespace pawl::git

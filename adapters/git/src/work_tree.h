@@ -2,7 +2,7 @@
 //
 // Files appear after the branch has moved, are written plainly, and nothing durable rests on them: they can always be
 // checked out again. What a person changed is never overwritten: a file is touched only if it is absent or has the
-// content the branch had before. Symbolic links in a path are not followed. Used by the publisher thread alone.
+// content the branch had before, see FileWriter; several threads write. Used by the publisher thread alone.
 //
 // The index is read and written as a whole, so a large one is written now and then and at the end. While it is behind
 // the branch its lock is held: a person's commit made from it would take the new records out again. A marker in the
@@ -17,10 +17,10 @@
 
 #include <chrono>
 #include <cstdint>
-#include <expected>
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,24 +28,16 @@
 #include <pawl/error.h>
 
 #include "encoded.h"
+#include "file_writer.h"
 #include "index_changes.h"
 #include "index_file.h"
 
 namespace pawl::git {
 
-/// One file as a commit changed it.
-struct FileChange {
-  std::string_view path;
-  std::string_view content;
-  ObjectId blob{};
-  std::optional<ObjectId> previous;  // what the branch held before; none: the path is new
-};
-
 class WorkTree {
  public:
   /// `repository` is borrowed. `root`: the folder with the files; `branch`: the one that is committed to.
   WorkTree(git_repository* repository, std::filesystem::path root, std::filesystem::path git_dir, std::string branch);
-  ~WorkTree();
   WorkTree(const WorkTree&) = delete;
   WorkTree& operator=(const WorkTree&) = delete;
 
@@ -62,10 +54,10 @@ class WorkTree {
   /// The branch has moved to `tip` by these changes. Leaves everything alone while another branch is checked out.
   void update(const std::vector<FileChange>& changes, const ObjectId& tip);
 
-  /// Brings the index up to date. With `when_due`, only if the last time was long enough ago for what it cost, or so
-  /// many changes wait that their memory counts.
-  /// Errors: locked (somebody else holds index.lock), repository (the index cannot be read), io. May be tried again.
-  enum class Write : std::uint8_t { when_due, now };
+  /// Brings the index up to date, and with `between` goes on after it; `now` is the last time. With `when_due`, only if
+  /// the last time was long enough ago for what it cost, or so many changes wait that their memory counts. Errors:
+  /// locked (somebody else holds index.lock), repository (the index cannot be read), io. May be tried again.
+  enum class Write : std::uint8_t { when_due, between, now };
   [[nodiscard]] Result<void> write_index(Write when);
 
   /// Whether index changes wait to be written, or the lock to be let go.
@@ -86,17 +78,14 @@ class WorkTree {
   /// Where the lock of the index is noted, see LockNote.
   [[nodiscard]] static std::filesystem::path lock_note(const std::filesystem::path& git_dir);
 
- private:
-  static constexpr int kOfAPerson = 0;
-  using Placed = std::expected<struct stat, int>;  // the file's state; else kOfAPerson (left alone) or an errno
-
+  /// Whether the branch is the one whose files these are.
   [[nodiscard]] bool checked_out() const;
-  [[nodiscard]] std::expected<int, int> folder(std::string_view path);
-  void close_folders() noexcept;
-  [[nodiscard]] Placed place(const FileChange& change);
-  [[nodiscard]] bool may_replace(const std::string& present, const FileChange& change) const;
-  [[nodiscard]] Placed replace(int folder, const std::string& name, const FileChange& change);
-  void apply(const FileChange& change);
+  [[nodiscard]] const std::filesystem::path& root() const noexcept { return root_; }
+
+ private:
+  [[nodiscard]] FileChange as_on_disk(const FileChange& change) const;
+  void note(const FileChange& change, const Placed& file);
+  void place_all(std::span<const FileChange> changes);
   void catch_up(const std::optional<ObjectId>& from, const ObjectId& tip);
   [[nodiscard]] Result<void> mark(const std::optional<ObjectId>& commit);
   [[nodiscard]] Result<void> settle_files() const;
@@ -109,14 +98,12 @@ class WorkTree {
   IndexLock index_lock_;  // held while the index is behind the branch
   std::filesystem::path marker_path_;
   std::string branch_;
-  std::map<std::string, int, std::less<>> folders_;  // open while one update() runs
   IndexChanges pending_;
   std::optional<ObjectId> tip_;  // that pending_ leads to
   std::chrono::steady_clock::time_point last_write_{};
   std::chrono::steady_clock::duration last_cost_{};
   std::chrono::steady_clock::time_point last_mark_{};
   bool last_failed_ = false;
-  bool catching_up_ = false;
   bool touched_ = false;  // files, since the last mark()
   // What a later change of a failed path finds on the disk, so that it is not taken for a person's.
   std::map<std::string, std::optional<ObjectId>, std::less<>> failed_;

@@ -267,6 +267,62 @@ TEST_F(PawlRun, RefusesToFinishAnEarlierRunsTasksWithOtherOptions) {
   EXPECT_THAT(other.err(), HasSubstr("pawl resume"));
 }
 
+TEST_F(PawlRun, CommitsAndPushesAsAskedForAlsoAfterAKillAndBesideOthers) {
+  mockapi::Options options;
+  options.latency = *mockapi::Latency::parse("500ms");
+  server_ = serve(options);
+  const std::string remote = (folder_ / "remote").string();
+  Process({"git", "init", "-q", "--bare", "-b", "main", remote}).wait();
+  const std::string file = input("in.jsonl", batch_line("a", "s", "q"));
+  {
+    Process run(run_words(file, {"--message", "asked: {results} of {stream}", "--trailer", "Ticket: 7", "--trailer",
+                                 "Team: a%b", "--push", remote}));
+    ASSERT_TRUE(eventually([&] { return server_->stats().in_flight == 1; })) << run.err();
+    run.signal(SIGKILL);
+    ASSERT_EQ(run.wait(), -SIGKILL);
+  }
+  Process resume(pawl({"resume", repo().string()}));
+  ASSERT_EQ(resume.wait(), 0) << resume.err();
+  EXPECT_EQ(git(repo(), {"log", "--format=%s|%(trailers:key=Ticket,key=Team,separator=%x2C)"}),
+            "asked: 1 result of s|Ticket: 7,Team: a%b\n");
+  EXPECT_EQ(git(remote, {"rev-parse", "main"}), git(repo(), {"rev-parse", "main"}));
+
+  // Somebody else pushes, too.
+  const std::string copy = (folder_ / "copy").string();
+  ASSERT_EQ(Process({"git", "clone", "-q", remote, copy}).wait(), 0);
+  write_file(std::filesystem::path(copy) / "notes", "mine");
+  git(copy, {"add", "notes"});
+  git(copy, {"-c", "user.name=A", "-c", "user.email=a@example.org", "commit", "-q", "-m", "notes"});
+  git(copy, {"push", "-q"});
+  const std::string more = input("more.jsonl", batch_line("b", "s", "q"));
+  Process run(run_words(more, {"--push", remote}));
+  ASSERT_EQ(run.wait(), 0) << run.err();
+  EXPECT_EQ(git(remote, {"rev-parse", "main"}), git(repo(), {"rev-parse", "main"}));
+  EXPECT_EQ(git(remote, {"ls-tree", "-r", "--name-only", "main"}), "notes\ns/00/00/a.json\ns/00/00/b.json\n");
+  expect_sound(repo());
+  Process verify(pawl({"verify", repo().string()}));
+  EXPECT_EQ(verify.wait(), 0) << verify.out() << verify.err();
+
+  Process nowhere(run_words(input("last.jsonl", batch_line("c", "s", "q")), {"--push", (folder_ / "no").string()}));
+  EXPECT_EQ(nowhere.wait(), 3);
+  EXPECT_THAT(nowhere.err(), HasSubstr("is behind the branch: git push: "));
+  EXPECT_TRUE(std::filesystem::exists(repo() / "s/00/00/c.json"));
+}
+
+TEST_F(PawlRun, RefusesCommitOptionsThatCannotBe) {
+  const std::string file = input("in.jsonl", batch_line("a", "s", "q"));
+  const auto refused = [&](std::vector<std::string> words) {
+    Process run(run_words(file, std::move(words)));
+    EXPECT_EQ(run.wait(), 2);
+    return run.err();
+  };
+  EXPECT_THAT(refused({"--message", "{what}"}), HasSubstr("there is no field {what}"));
+  EXPECT_THAT(refused({"--trailer", "Pawl-Run: 1"}), HasSubstr("keys that begin with Pawl-"));
+  EXPECT_THAT(refused({"--normalise", "json"}), HasSubstr("--layout raw"));
+  EXPECT_THAT(refused({"--push", "https://me:secret@example.org/x.git"}), HasSubstr("credential helpers"));
+  EXPECT_THAT(refused({"--push=--force"}), HasSubstr("--push names a remote"));
+}
+
 TEST_F(PawlRun, LeavesFilesWithOnesOwnChangesAndSaysSo) {
   server_ = serve();
   const std::string file = input("in.jsonl", batch_line("a", "s", "q"));

@@ -146,6 +146,26 @@ TEST(RecordEncoder, MakesARecordReadyForThePack) {
   expect_consistent(encoded);
 }
 
+TEST(RawEncoder, PutsJsonIntoOneSpellingIfAskedTo) {
+  CommitOptions options;
+  options.layout = Layout::raw;
+  options.normalise = CommitOptions::Normalise::json;
+  const auto made = make_encoder(options);
+  ASSERT_TRUE(made.has_value());
+  Task first;
+  fill(first, R"({"b":1,"a":[2, 3.0]})");
+  (*made)->encode(first);
+  EXPECT_EQ(encoded_of(first).content, "{\n  \"a\": [\n    2,\n    3.0\n  ],\n  \"b\": 1\n}\n");
+  expect_consistent(encoded_of(first));
+  Task second;
+  fill(second, R"({ "a":[2,3.0], "b":1 })");
+  (*made)->encode(second);
+  EXPECT_EQ(encoded_of(second).blob_id, encoded_of(first).blob_id);
+  fill(second, "<p>{}</p>");
+  (*made)->encode(second);
+  EXPECT_EQ(encoded_of(second).content, "<p>{}</p>") << "what is no JSON stays as it is";
+}
+
 TEST(RecordEncoder, UsesASlotAgainWithoutLeavingsOfTheTaskBefore) {
   const auto record_encoder = encoder(Layout::record);
   test::Random random;

@@ -6,10 +6,14 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdlib>
 #include <fstream>
+#include <iostream>
+#include <random>
 
 #include <gtest/gtest.h>
 
+#include "delta_chain.h"
 #include "git_program.h"
 #include "pack_entry.h"
 #include "temp_dir.h"
@@ -138,6 +142,55 @@ TEST(WriteAll, CopesWithManyPiecesAndEmptyOnes) {
   got.pop_back();
   EXPECT_EQ(got, expected);
   ::close(fd);
+}
+
+/// Lines of few kinds, so that two texts have some in common, whole or in part.
+std::string random_lines(std::mt19937_64& random) {
+  std::string text;
+  for (std::size_t lines = random() % 12; lines > 0; --lines) {
+    text += std::string(random() % 3 == 0 ? random() % 400 : random() % 12, static_cast<char>('a' + random() % 2));
+    text += std::to_string(random() % 5);
+    text += std::string(random() % 12, 'z');
+    if (lines > 1 || random() % 2 == 0) text += '\n';
+  }
+  return text;
+}
+
+TEST(DeltaChain, IsWhatGitReadsWhateverTheTexts) {
+  const char* given = std::getenv("PAWL_SEED");
+  const std::uint64_t seed = given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device{}();
+  std::cout << "PAWL_SEED=" << seed << '\n';
+  std::mt19937_64 random(seed);
+  const TempDir dir;
+  Git(dir.path())("init -q --bare repo");
+  const Git git(dir / "repo");
+  Pack pack(1);
+  DeltaChain chain;
+  std::string ids;
+  const auto add = [&](const std::string& content) {
+    const ObjectId id = hash_object(ObjectType::blob, content);
+    if (!pack.contains(id)) ids += to_hex(id) + '\n';
+    chain.add(pack, id, ObjectType::blob, content);
+  };
+  for (int i = 0; i < 2000; ++i) add(random_lines(random));
+  // And as commits are.
+  const std::string same(100, 's');
+  for (int i = 0; i < 100; ++i) add(same + std::to_string(i) + "\n" + same + "\n" + std::to_string(i * 7) + same);
+  const PackFolders folders{dir / "repo/objects/pack", dir.path()};
+  auto files = PackFiles::write(pack, folders);
+  ASSERT_TRUE(files.has_value()) << files.error().context;
+  ASSERT_TRUE(files->install().has_value());
+  // Makes each object of its deltas and compares its name.
+  std::string index;
+  for (const auto& entry : fs::directory_iterator(folders.packs)) {
+    if (entry.path().extension() == ".idx") index = entry.path().string();
+  }
+  const std::string listed = git("verify-pack -v " + shell_word(index));
+  EXPECT_NE(listed.find("chain length = 20: "), std::string::npos);
+  EXPECT_EQ(listed.find("chain length = 21: "), std::string::npos);
+  std::ofstream(dir / "ids") << ids;
+  EXPECT_EQ(git("cat-file --batch-check < " + shell_word((dir / "ids").string()) + " | grep -c ' blob '"),
+            std::to_string(pack.objects()));
 }
 
 }  // namespace

@@ -36,6 +36,30 @@ TEST(WorkTree, FollowsTheBranch) {
   EXPECT_FALSE(fs::exists(dir / "repo/.git/pawl/work-tree"));
 }
 
+TEST(WorkTree, FollowsWithManyFilesAtOnceInTheirOrder) {
+  const TempDir dir;
+  const Git git(dir / "repo");
+  git::CommitOptions options = quick_options();
+  options.publish_every = std::chrono::minutes(1);  // everything in one publication, or few
+  CommitRun run(dir / "repo", options);
+  fs::create_directories(dir / "repo/s/3");
+  std::ofstream(dir / "repo/s/3/7") << "a person's";
+  std::vector<Task*> tasks;
+  for (int version = 0; version < 3; ++version) {
+    for (int i = 0; i < 1000; ++i) {
+      const std::string path = "s/" + std::to_string(i % 10) + "/" + std::to_string(i / 10 % 50);
+      tasks.push_back(&run.make(path, "version " + std::to_string(1000 * version + i)));
+    }
+  }
+  run.give(tasks);
+  run.finish();
+  EXPECT_EQ(content_of(dir / "repo/s/3/7"), "a person's");
+  EXPECT_EQ(content_of(dir / "repo/s/4/49"), "version 2994");
+  EXPECT_EQ(git("status --porcelain"), " M s/3/7");
+  EXPECT_EQ(run.stats().files_left, 6u);
+  EXPECT_EQ(run.stats().files_written, 3000u - 6u);
+}
+
 TEST(WorkTree, NeverOverwritesAModifiedFile) {
   const TempDir dir;
   const Git git(dir / "repo");

@@ -14,6 +14,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <pawl/error.h>
 #include <pawl/export.h>
@@ -69,15 +70,36 @@ struct WorkTreeReport {
   std::string problem;           // empty: none; the next run catches up
 };
 
+/// How the branch gets to another repository.
+struct PushReport {
+  enum class Moment : std::uint8_t {
+    trouble,  // the first time that a push fails after one that did not; it is tried again
+    end,      // of the run
+  } moment = Moment::trouble;
+  std::string remote;
+  std::uint64_t pushes = 0;
+  std::uint64_t merges = 0;  // of commits that others had pushed
+  std::string problem;       // empty: none; what is here and not there goes with the next run
+};
+
 struct PAWL_API CommitOptions {
   Layout layout = Layout::record;
-  std::string path_template = "{host}{path}";     // raw only; fields {host} {path} {query} {stream} {id}
-  std::uint32_t commit_tasks = 256;               // 1 …: most results in one commit
+  std::string path_template = "{host}{path}";  // raw only; fields {host} {path} {query} {stream} {id}
+  enum class Normalise : std::uint8_t { nothing, json } normalise = Normalise::nothing;  // raw only; see json_format.h
+  // Subject of each commit; empty: pawl's own. Fields {summary} {results} {streams} {stream} {id} {status} {host} {run}
+  // {date}, see subject_template.h.
+  std::string message_template;
+  std::vector<std::string> trailers;                           // "Key: value", behind pawl's own in each commit
+  enum class Sign : std::uint8_t { no, yes } sign = Sign::no;  // as git's gpg.format and user.signingKey say
+  std::string push_remote;           // pushes there in the background: a remote of git's configuration or an address
+  std::uint32_t commit_tasks = 256;  // 1 …: most results in one commit
   std::chrono::milliseconds commit_every{1000};   // longest wait of a ready result for its commit
   std::chrono::milliseconds publish_every{1000};  // longest wait of a commit for the branch to move
   std::chrono::milliseconds lock_wait{5000};      // longest wait for a lock that another git process holds
   std::uint64_t run = 0;                          // TaskId::run; trailer `Pawl-Run:`
   enum class WorkTree : std::uint8_t { update, leave } work_tree = WorkTree::update;
+  // Called at the moments of PushReport if push_remote is set, on a thread of pawl's. Must not throw, nor wait.
+  std::function<void(const PushReport&)> on_push_report{};
   // Called once at the end of Stage::stop(), on its thread, if there is something to report. Must not throw.
   std::function<void(const WorkTreeReport&)> on_work_tree_report{};
 

@@ -1,0 +1,367 @@
+#!/usr/bin/env python3
+"""Records one history with pawl's commit stage and with what one would pick instead, in one run, and prints ratios.
+
+usage: python3 bench/peers/commit.py --build build/release [--tasks 1000,10000,100000] [--per-commit 1,100]
+           [--peers pawl,fast-import,fast-import-depth0,pygit2,pygit2-trees,gitpython,git] [--rounds 1] [--dir DIR]
+           [--work-tree] [--json out.json] [--growth growth.svg]
+
+All contenders make the same commits, and each must end at the same commit id. The repository is bare; pawl syncs each
+publication, the others sync what git does by default. Wall-clock and processor time are those of the whole process, so
+pawl's include rendering and encoding each record. The slow ones are given fewer tasks (--cap): their time a task grows
+with the number of files, so the figure flatters them. Needs git; python3-pygit2 and python3-git for those peers.
+"""
+
+import argparse
+import functools
+import json
+import os
+import pathlib
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+WHO = {"GIT_AUTHOR_NAME": "Ada Tester", "GIT_AUTHOR_EMAIL": "ada@example.org",
+       "GIT_COMMITTER_NAME": "Ada Tester", "GIT_COMMITTER_EMAIL": "ada@example.org",
+       "GIT_AUTHOR_DATE": "1700000000 +0000", "GIT_COMMITTER_DATE": "1700000000 +0000",
+       "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null"}
+# Most tasks given to a slow peer, with one task a commit and with many.
+CAPS = {"pygit2": (2000, 10000), "pygit2-trees": (5000, 20000), "gitpython": (300, 2000), "git": (300, 3000)}
+DEFAULT = "pawl,fast-import,fast-import-depth0,pygit2-trees,pygit2,gitpython,git"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Peers in Python: run in a process of their own, `commit.py --as PEER REPOSITORY RECORDS`.
+
+def read_records(path):
+    """Yields (message, [(path, content)])."""
+    with open(path, "rb") as records:
+        while head := records.readline():
+            _, size, results = head.split()
+            message = records.read(int(size))
+            files = []
+            for _ in range(int(results)):
+                name, size = records.readline().rsplit(b" ", 1)
+                files.append((name.decode(), records.read(int(size))))
+            yield message.decode(), files
+
+
+def as_pygit2(repository, records):
+    """An index in memory, as its documentation shows."""
+    import pygit2
+    repo = pygit2.Repository(repository)
+    who = pygit2.Signature("Ada Tester", "ada@example.org", 1700000000, 0)
+    index = pygit2.Index()
+    parents = []
+    for message, files in read_records(records):
+        for name, content in files:
+            index.add(pygit2.IndexEntry(name, repo.create_blob(content), pygit2.GIT_FILEMODE_BLOB))
+        parents = [repo.create_commit("refs/heads/main", who, who, message, index.write_tree(repo), parents)]
+
+
+def as_pygit2_trees(repository, records):
+    """Only the trees on the way to a file, by tree builders."""
+    import pygit2
+    repo = pygit2.Repository(repository)
+    who = pygit2.Signature("Ada Tester", "ada@example.org", 1700000000, 0)
+    blob, folder = pygit2.GIT_FILEMODE_BLOB, pygit2.GIT_FILEMODE_TREE
+
+    def with_files(tree, files):
+        builder = repo.TreeBuilder(tree) if tree else repo.TreeBuilder()
+        below = {}
+        for name, oid in files:
+            first, _, rest = name.partition("/")
+            if rest:
+                below.setdefault(first, []).append((rest, oid))
+            else:
+                builder.insert(first, oid, blob)
+        for name, inner in below.items():
+            builder.insert(name, with_files(tree[name] if tree and name in tree else None, inner), folder)
+        return builder.write()
+
+    parents, root = [], None
+    for message, files in read_records(records):
+        written = with_files(root, [(name, repo.create_blob(content)) for name, content in files])
+        root = repo[written]
+        parents = [repo.create_commit("refs/heads/main", who, who, message, written, parents)]
+
+
+def as_gitpython(repository, records):
+    """Files in a work tree, then index and commit."""
+    import git
+    repo = git.Repo(repository)
+    root = pathlib.Path(repository)
+    for message, files in read_records(records):
+        for name, content in files:
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_bytes(content)
+        repo.index.add([name for name, _ in files])
+        repo.index.commit(message)
+
+
+def as_git(repository, records):
+    """Files in a work tree, then git add and git commit."""
+    root = pathlib.Path(repository)
+    for message, files in read_records(records):
+        for name, content in files:
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_bytes(content)
+        names = [name for name, _ in files]
+        subprocess.run(["git", "-C", repository, "add", "--"] + names, check=True)
+        subprocess.run(["git", "-C", repository, "-c", "gc.auto=0", "commit", "-q", "--cleanup=verbatim", "-F", "-"],
+                       input=message.encode(), check=True)
+
+
+MODULES = {"pygit2": "pygit2", "pygit2-trees": "pygit2", "gitpython": "git", "git": "sys"}
+
+
+@functools.cache
+def python_with(module):
+    """This Python or the system's, whichever has the module."""
+    for python in (sys.executable, "/usr/bin/python3"):
+        if subprocess.run([python, "-c", f"import {module}"], capture_output=True).returncode == 0:
+            return python
+    return None
+
+
+PYTHON = {"pygit2": as_pygit2, "pygit2-trees": as_pygit2_trees, "gitpython": as_gitpython, "git": as_git}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+def run(words, stdin=None, out=None):
+    """Runs a program; its wall-clock and processor seconds and greatest memory in MiB, and what it printed."""
+    # A child's own usage is known only from wait4(), so the process is not Popen's to wait for.
+    start = time.perf_counter()
+    with open(out or os.devnull, "wb") as to:
+        process = subprocess.Popen(words, stdin=stdin, stdout=to, env=os.environ | WHO)
+        _, status, usage = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        sys.exit(f"{' '.join(words)}: exit code {process.returncode}")
+    return {"wall": wall, "cpu": usage.ru_utime + usage.ru_stime, "rss": usage.ru_maxrss / 1024}
+
+
+def git(repository, *words):
+    return subprocess.run(["git", "-C", repository, *words], check=True, capture_output=True, text=True,
+                          env=os.environ | WHO).stdout.strip()
+
+
+def size_of(folder):
+    return sum(path.stat().st_size for path in pathlib.Path(folder).rglob("*") if path.is_file())
+
+
+class Bench:
+    def __init__(self, options):
+        self.options = options
+        self.program = os.path.join(options.build, "bench", "commit_history")
+        self.folder = tempfile.mkdtemp(prefix="pawl-commit-", dir=options.dir)
+        self.dumped = None
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def dump(self, tasks, per_commit):
+        if self.dumped != (tasks, per_commit):
+            run([self.program, "dump", self.folder, str(tasks), str(per_commit)])
+            self.dumped = (tasks, per_commit)
+
+    def fresh(self, work_tree):
+        repository = self.path("repository")
+        shutil.rmtree(repository, ignore_errors=True)
+        subprocess.run(["git", "init", "-q", "-b", "main"] + ([] if work_tree else ["--bare"]) + [repository],
+                       check=True, env=os.environ | WHO)
+        return repository
+
+    def measure(self, peer, tasks, per_commit):
+        repository = self.fresh(peer in ("gitpython", "git", "pawl-work-tree"))
+        os.sync()  # what the one before left to be written is not this one's
+        if peer.startswith("pawl"):
+            figures = run([self.program, "pawl", repository, str(tasks), str(per_commit)])
+        elif peer.startswith("fast-import"):
+            self.dump(tasks, per_commit)
+            words = ["git", "-C", repository, "fast-import", "--quiet"]
+            if peer.endswith("depth0"):
+                words.append("--depth=0")
+            with open(self.path("stream"), "rb") as stream:
+                figures = run(words, stdin=stream)
+        else:
+            self.dump(tasks, per_commit)
+            figures = run([python_with(MODULES[peer]), os.path.abspath(__file__), "--as", peer, repository, self.path("records")])
+        objects = os.path.join(git(repository, "rev-parse", "--absolute-git-dir"), "objects")
+        return figures | {"size": size_of(objects), "head": git(repository, "rev-parse", "main"),
+                          "packs": len(list(pathlib.Path(objects, "pack").glob("*.pack")))}
+
+    def files(self, tasks):
+        target = self.path("files")
+        shutil.rmtree(target, ignore_errors=True)
+        os.mkdir(target)
+        os.sync()
+        run([self.program, "files", target, str(tasks)], out=self.path("said"))
+        shutil.rmtree(target)
+        return json.loads(pathlib.Path(self.path("said")).read_text())["seconds"]
+
+    def costs(self):
+        run([self.program, "costs", "20000"], out=self.path("said"))
+        return json.loads(pathlib.Path(self.path("said")).read_text())
+
+    def close(self):
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def median_of(rounds):
+    middle = {key: statistics.median(one[key] for one in rounds) for key in ("wall", "cpu", "rss", "size", "packs")}
+    return middle | {"spread": (min(one["wall"] for one in rounds), max(one["wall"] for one in rounds))}
+
+
+def heads_agree(rounds_of):
+    """Those with the same tasks must have the same commit id."""
+    known = {}
+    for (tasks, per_commit, peer), rounds in rounds_of.items():
+        for one in rounds:
+            head = known.setdefault((tasks, per_commit), one["head"])
+            if head != one["head"]:
+                sys.exit(f"{peer}, {tasks} tasks, {per_commit} a commit: ends at {one['head']}, another at {head}")
+
+
+def print_table(results, per_commit, peers):
+    print(f"\n{per_commit} task{'s' if per_commit > 1 else ''} a commit\n")
+    print("| contender | tasks | µs a task (spread) | CPU µs | RSS MiB | bytes a task | packs | fast-import's time / its |")
+    print("|---|---|---|---|---|---|---|---|")
+    for peer in peers:
+        for (tasks, per, name), one in results.items():
+            if per != per_commit or name != peer:
+                continue
+            low, high = (f"{1e6 * seconds / tasks:.1f}" for seconds in one["spread"])
+            base = results.get((tasks, per, "fast-import"))
+            ratio = f"{base['wall'] / one['wall']:.2f}" if base else "-"
+            print(f"| {peer} | {tasks:,} | {1e6 * one['wall'] / tasks:.1f} ({low}–{high}) | "
+                  f"{1e6 * one['cpu'] / tasks:.1f} | {one['rss']:.0f} | {one['size'] / tasks:.0f} | {one['packs']:.0f} | "
+                  f"{ratio} |")
+
+
+def print_ratios(results, per_commits, counts):
+    """What a slow peer takes is compared at its own largest number of tasks, which flatters it."""
+    print()
+    for per in per_commits:
+        largest = max((tasks for tasks, p, name in results if p == per and name == "pawl"), default=None)
+        if largest is None:
+            continue
+        pawl = results[largest, per, "pawl"]["wall"] / largest
+        for peer in dict.fromkeys(name for _, p, name in results if p == per and name != "pawl"):
+            most = max(tasks for tasks, p, name in results if p == per and name == peer)
+            theirs = results[most, per, peer]["wall"] / most
+            print(f"{per} a commit: pawl at {largest:,} is {theirs / pawl:.1f} times as fast as {peer} at {most:,}")
+        if (counts[0], per, "pawl") in results and counts[0] != largest:
+            for tasks in counts[:-1]:
+                small = results[tasks, per, "pawl"]["wall"] / tasks
+                print(f"{per} a commit: time a task at {largest:,} is {pawl / small:.2f} times that at {tasks:,}")
+
+
+def draw_growth(results, per_commit, file):
+    """µs a task over the number of tasks, both axes logarithmic, as a picture."""
+    import math
+    lines = {}
+    for (tasks, per, peer), one in sorted(results.items()):
+        if per == per_commit:
+            lines.setdefault(peer, []).append((tasks, 1e6 * one["wall"] / tasks))
+    width, height, left, bottom = 640, 360, 60, 40
+    xs = [x for line in lines.values() for x, _ in line]
+    ys = [y for line in lines.values() for _, y in line]
+    lx, hx, ly, hy = math.log10(min(xs)), math.log10(max(xs)) + 0.01, math.floor(math.log10(min(ys))), math.ceil(
+        math.log10(max(ys)))
+    at_x = lambda x: left + (math.log10(x) - lx) / (hx - lx) * (width - left - 150)
+    at_y = lambda y: height - bottom - (math.log10(y) - ly) / (hy - ly) * (height - bottom - 20)
+    out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif" '
+           'font-size="12"><rect width="100%" height="100%" fill="white"/>']
+    for power in range(ly, hy + 1):
+        y = at_y(10**power)
+        out.append(f'<line x1="{left}" x2="{width - 150}" y1="{y:.0f}" y2="{y:.0f}" stroke="#ddd"/>'
+                   f'<text x="{left - 8}" y="{y + 4:.0f}" text-anchor="end">{10**power:,}</text>')
+    for x in sorted(set(xs)):
+        out.append(f'<text x="{at_x(x):.0f}" y="{height - 20}" text-anchor="middle">{x:,}</text>')
+    out.append(f'<text x="{left}" y="14">µs a task, {per_commit} a commit, over the number of tasks</text>')
+    colours = ["#d62728", "#1f77b4", "#2ca02c", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f"]
+    for colour, (peer, line) in zip(colours, lines.items()):
+        points = " ".join(f"{at_x(x):.0f},{at_y(y):.0f}" for x, y in line)
+        out.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        x, y = line[-1]
+        out.append(f'<circle cx="{at_x(x):.0f}" cy="{at_y(y):.0f}" r="3" fill="{colour}"/>'
+                   f'<text x="{at_x(x) + 8:.0f}" y="{at_y(y) + 4:.0f}" fill="{colour}">{peer}</text>')
+    pathlib.Path(file).write_text("\n".join(out) + "\n</svg>\n")
+
+
+def parse():
+    if sys.argv[1:2] == ["--as"]:
+        PYTHON[sys.argv[2]](*sys.argv[3:5])
+        sys.exit(0)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", required=True)
+    parser.add_argument("--tasks", default="1000,10000,100000")
+    parser.add_argument("--per-commit", default="1,100")
+    parser.add_argument("--peers", default=DEFAULT)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--dir", help="where repositories are made; a file system of the kind you use")
+    parser.add_argument("--work-tree", action="store_true", help="pawl with files, beside writing the files alone")
+    parser.add_argument("--json")
+    parser.add_argument("--growth", metavar="FILE", help="a picture of the growth with one task a commit")
+    return parser.parse_args()
+
+
+def is_there(peer):
+    if peer in MODULES and not python_with(MODULES[peer]):
+        print(f"left out: {peer} (there is no {MODULES[peer]} module for Python)")
+        return False
+    return True
+
+
+def main():
+    options = parse()
+    bench = Bench(options)
+    peers = [peer for peer in options.peers.split(",") if is_there(peer)]
+    counts = sorted(int(count) for count in options.tasks.split(","))
+    per_commits = [int(count) for count in options.per_commit.split(",")]
+    rounds_of = {}
+    try:
+        for per in per_commits:
+            for tasks in counts:
+                for _ in range(options.rounds):
+                    for peer in peers:  # by turns, so that what disturbs a round disturbs all
+                        cap = CAPS.get(peer, (None, None))[0 if per == 1 else 1]
+                        given = min(tasks, cap) if cap else tasks
+                        if cap and tasks > cap and len(rounds_of.get((given, per, peer), [])) >= options.rounds:
+                            continue
+                        one = bench.measure(peer, given, per)
+                        rounds_of.setdefault((given, per, peer), []).append(one)
+                        print(f"{peer}: {given} tasks, {per} a commit: {1e6 * one['wall'] / given:.1f} µs a task",
+                              file=sys.stderr, flush=True)
+        heads_agree(rounds_of)
+        results = {key: median_of(rounds) for key, rounds in rounds_of.items()}
+        for per in per_commits:
+            print_table(results, per, peers)
+        print_ratios(results, per_commits, counts)
+        if options.work_tree:
+            for tasks in counts:
+                pairs = [(bench.files(tasks), bench.measure("pawl-work-tree", tasks, 256)["wall"])
+                         for _ in range(options.rounds)]
+                alone, both = (statistics.median(pair[i] for pair in pairs) for i in (0, 1))
+                print(f"work tree, {tasks:,} tasks, 256 a commit: pawl {1e6 * both / tasks:.1f} µs a task, the files "
+                      f"alone {1e6 * alone / tasks:.1f}: {both / alone:.2f}")
+        costs = bench.costs()
+        print(f"one record of {costs['bytes']} bytes, µs: encode {costs['encode']:.1f}, of which deflate "
+              f"{costs['deflate']:.1f} and SHA-1 with detection of collisions {costs['hash_collision_detecting']:.1f} "
+              f"(OpenSSL's without: {costs['hash_plain']:.1f})")
+        if options.growth:
+            draw_growth(results, per_commits[0], options.growth)
+        if options.json:
+            pathlib.Path(options.json).write_text(json.dumps(
+                [{"tasks": t, "per_commit": c, "peer": p, "rounds": r} for (t, c, p), r in rounds_of.items()], indent=1))
+    finally:
+        bench.close()
+
+
+if __name__ == "__main__":
+    main()
