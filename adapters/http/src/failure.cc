@@ -23,6 +23,7 @@ std::string_view name_of(Failure failure) noexcept {
     case Failure::bad_url: return "bad_url";
     case Failure::bad_request: return "bad_request";
     case Failure::call_failed: return "call_failed";
+    case Failure::host_down: return "host_down";
   }
   return "call_failed";
 }

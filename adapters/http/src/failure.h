@@ -25,6 +25,7 @@ enum class Failure : std::uint8_t {
   bad_url,
   bad_request,
   call_failed,
+  host_down,
 };
 
 [[nodiscard]] std::string_view name_of(Failure failure) noexcept;

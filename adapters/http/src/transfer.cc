@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdio>
 
 #include "retry.h"
 #include "url.h"
@@ -147,10 +148,12 @@ void Transfer::clear_response() noexcept {
   retry_after_.reset();
   retry_after_ms_.reset();
   should_retry_.reset();
+  limits_.clear();
 }
 
 bool Transfer::launch(Leg leg, milliseconds time_max) {
   clear_response();
+  waiting_since_ = {};
   error_text_[0] = '\0';
   if (time_max != time_max_) {
     time_max_ = time_max;
@@ -246,7 +249,26 @@ std::optional<milliseconds> Transfer::retry_after() const noexcept {
   return retry_after_ms_ ? retry_after_ms_ : retry_after_;
 }
 
+std::optional<std::chrono::steady_clock::time_point> Transfer::patience_ends() const noexcept {
+  const Options& options = setup_.options;
+  const auto limit = header_bytes_ == 0 ? options.first_byte_time_max : options.idle_time_max;
+  if (waiting_since_ == decltype(waiting_since_){} || limit.count() == 0) return std::nullopt;
+  return waiting_since_ + limit;
+}
+
+void Transfer::lose_patience() noexcept {
+  const Options& options = setup_.options;
+  if (header_bytes_ == 0) {
+    std::snprintf(error_text_.data(), error_text_.size(), "no byte of the response within %lld ms of the request",
+                  static_cast<long long>(options.first_byte_time_max.count()));
+  } else {
+    std::snprintf(error_text_.data(), error_text_.size(), "no further byte of the response for %lld ms",
+                  static_cast<long long>(options.idle_time_max.count()));
+  }
+}
+
 bool Transfer::take_header(std::string_view line) noexcept {
+  if (setup_.options.idle_time_max.count() > 0) waiting_since_ = std::chrono::steady_clock::now();
   header_bytes_ += line.size();
   if (header_bytes_ > kHeaderBytesMax) {
     headers_too_large_ = true;
@@ -297,6 +319,8 @@ bool Transfer::take_field(std::string_view name, std::string_view value) {
         error == std::errc::result_out_of_range || (error == std::errc{} && length > setup_.options.response_bytes_max);
     if (too_large_) return false;
     if (error == std::errc{}) outcome.body.reserve(std::min(length, kReserveMax));
+  } else {
+    static_cast<void>(limits_.take(name, value));
   }
   return true;
 }
@@ -304,6 +328,7 @@ bool Transfer::take_field(std::string_view name, std::string_view value) {
 bool Transfer::take_body(std::string_view bytes) noexcept {
   std::string& body = call_->task->outcome.body;
   body_begun_ = true;
+  if (setup_.options.idle_time_max.count() > 0) waiting_since_ = std::chrono::steady_clock::now();
   if (bytes.size() > setup_.options.response_bytes_max - body.size()) {
     too_large_ = true;
     return false;
@@ -325,6 +350,7 @@ std::size_t Transfer::on_body(char* bytes, std::size_t size, std::size_t count, 
 int Transfer::on_connected(void* transfer, char*, char*, int, int) noexcept {
   auto& self = *static_cast<Transfer*>(transfer);
   self.left_ = true;
+  if (self.setup_.waits_with_limit()) self.waiting_since_ = std::chrono::steady_clock::now();
   self.setup_.on_connected(self.setup_.owner, *self.call_->host);
   return CURL_PREREQFUNC_OK;
 }

@@ -186,6 +186,8 @@ TEST(CallStageFailure, TenThousandMixedOutcomesLeakNoDescriptors) {
     Options options = quick();
     options.parallel_max = 32;
     options.retry_max = 1;
+    options.breaker_failures = 0;  // so that every failure is an attempt of its own,
+    options.retry_share = 1;       // and nobody waits
     Caller caller(options);
     std::mt19937_64 random(seed);
     for (int i = 0; i < 10'000; ++i) {
