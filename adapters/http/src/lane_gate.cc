@@ -72,9 +72,9 @@ LaneGate::Counts LaneGate::ended(const Lesson& lesson, Time now) noexcept {
   }
   if (lesson.verdict == Verdict::served) serve(lesson);
   if (lesson.verdict != Verdict::refused) return Counts::yes;
-  const bool news = lesson.let_in > refused_at_;
+  const bool old_news = lesson.wait && lesson.let_in <= refused_at_;
   refuse(lesson, now);
-  return news ? Counts::yes : Counts::no;
+  return old_news ? Counts::no : Counts::yes;
 }
 
 void LaneGate::learn_quota(const Lesson& lesson, Time now) noexcept {

@@ -4,8 +4,8 @@
 // calls at once it has borne. What one call learns holds for all: after a refusal (429, 503 with Retry-After) the lane
 // stands still until the time the server named, then begins with a few calls and doubles with each round of answers up
 // to half of what it had in flight, and goes on one by one from there (RFC 5681 has the idea, for packets). A refusal
-// of calls that were on their way when the lane learnt of it is old news: it counts neither for the lane nor against
-// the call.
+// of calls that were on their way when the lane learnt of it is old news: it counts not for the lane, and if the server
+// named a time not against the call.
 //
 // A pure function of what it was told and of the time. It counts no calls itself: the wait line does.
 #pragma once
