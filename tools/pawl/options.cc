@@ -178,6 +178,47 @@ static void add_budget_options(CLI::App& command, RunOptions& options) {
       ->group("Budget");
 }
 
+static void add_manners_options(CLI::App& command, RunOptions& options) {
+  command
+      .add_option("--rate", options.rate,
+                  "calls to each lane: 10/s, 500/m or 90000/h, and how many at once: 500/m,50 (default what comes in a "
+                  "second). A lane is a host and, where bodies are JSON and name one, a model")
+      ->type_name("N/s|m|h[,BURST]")
+      ->group("Manners");
+  command
+      .add_option("--rate-tokens", options.rate_tokens,
+                  "tokens of each lane; estimated before a call, corrected by its answer's usage.total_tokens")
+      ->type_name("N/s|m|h[,BURST]")
+      ->group("Manners");
+  command
+      .add_option("--tokens-by", options.tokens_by,
+                  "where a request's body tells the tokens it will use (default: a fourth of its bytes, and "
+                  "max_completion_tokens, max_output_tokens or max_tokens)")
+      ->type_name("POINTER")
+      ->group("Manners");
+  command
+      .add_flag("--adaptive,!--no-adaptive", options.adaptive,
+                "find how many calls at once each lane bears, within --parallel-max")
+      ->group("Manners");
+  command
+      .add_option("--breaker", options.breaker,
+                  "failures in a row after which a host counts as down: its tasks wait, single calls ask whether it is "
+                  "back (0: never)")
+      ->type_name("N")
+      ->capture_default_str()
+      ->group("Manners");
+  command
+      .add_option("--max-time-first-byte", options.max_time_first_byte,
+                  "longest wait, once connected, for the first byte of a response (default: as --max-time)")
+      ->type_name("TIME")
+      ->group("Manners");
+  command
+      .add_option("--idle-timeout", options.idle_timeout,
+                  "longest wait between two bytes of a response (default: as --max-time)")
+      ->type_name("TIME")
+      ->group("Manners");
+}
+
 static void add_repository_options(CLI::App& command, RunOptions& options) {
   command.add_option("--layout", options.layout, "record: a JSON record a task; raw: the bodies as they came")
       ->check(CLI::IsMember({"record", "raw"}))
@@ -253,6 +294,7 @@ static void add_safety_options(CLI::App& command, RunOptions& options) {
 void add_shared_options(CLI::App& command, RunOptions& options) {
   add_api_options(command, options);
   add_budget_options(command, options);
+  add_manners_options(command, options);
   add_repository_options(command, options);
   add_safety_options(command, options);
   command.add_option("--tasks-in-flight", options.tasks_in_flight, "most tasks read and not yet committed")
@@ -280,8 +322,12 @@ Result<void> check(const RunOptions& options) {
     return failure(ErrorCode::usage, "--call-threads (" + std::to_string(options.call_threads) +
                                          ") must not be more than --parallel-max or --parallel-max-host, which the "
                                          "threads share");
-  if (options.call_threads > 1 && (options.stream_serial || options.budget_calls != 0 || options.budget_tokens != 0))
-    return failure(ErrorCode::usage, "--stream-serial, --budget-calls and --budget-tokens need --call-threads 1");
+  const bool one_thread = options.stream_serial || options.budget_calls != 0 || options.budget_tokens != 0 ||
+                          options.rate.value.count > 0 || options.rate_tokens.value.count > 0 || options.adaptive;
+  if (options.call_threads > 1 && one_thread)
+    return failure(ErrorCode::usage,
+                   "--stream-serial, --budget-calls, --budget-tokens, --rate, --rate-tokens and --adaptive need "
+                   "--call-threads 1");
   if (options.push.starts_with('-'))
     return failure(ErrorCode::usage, "--push names a remote or an address, not '" + options.push + "'");
   if (const auto scheme = options.push.find("://"); scheme != std::string::npos) {
@@ -293,6 +339,8 @@ Result<void> check(const RunOptions& options) {
   }
   if (options.normalise != "none" && options.layout != "raw")
     return failure(ErrorCode::usage, "--normalise is for --layout raw: a record holds the body as it came");
+  if (!options.tokens_by.empty() && options.rate_tokens.value.count <= 0)
+    return failure(ErrorCode::usage, "--tokens-by says how --rate-tokens counts, and there is no --rate-tokens");
   if (options.tasks_in_flight < options.parallel_max)
     return failure(ErrorCode::usage, "--tasks-in-flight (" + std::to_string(options.tasks_in_flight) +
                                          ") must not be smaller than --parallel-max (" +

@@ -9,6 +9,7 @@
 #include <pawl/error.h>
 
 #include "duration.h"
+#include "rate.h"
 
 namespace pawl::tool {
 
@@ -48,6 +49,13 @@ struct RunOptions {
   Duration retry_max_time;
   Duration max_time{std::chrono::minutes{10}};
   Duration connect_timeout{std::chrono::seconds{10}};
+  Duration max_time_first_byte;
+  Duration idle_timeout;
+  RateText rate;
+  RateText rate_tokens;
+  std::string tokens_by;
+  bool adaptive = false;
+  unsigned breaker = 20;
   std::uint64_t max_response_bytes = 64ull << 20;
   std::string proxy;
   std::string unix_socket;

@@ -442,7 +442,7 @@ observe::RunView Session::view() {
   const auto calls = borrowed_call_->stats();
   view.retried = calls.retries;
   view.latency = {calls.attempt_p50_ms, calls.attempt_p90_ms, calls.attempt_p99_ms, calls.attempt_max_ms};
-  if (view.status.call.delayed != 0) view.note = calls.last_event;
+  if (view.status.call.delayed != 0 || calls.lanes_held != 0) view.note = calls.last_event;
   return view;
 }
 

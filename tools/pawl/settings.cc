@@ -49,6 +49,7 @@ bool decode(std::string_view text, std::string& out) {
 bool parse(const std::string& text, std::string& value) { return value = text, true; }
 bool parse(const std::string& text, bool& value) { return value = text == "1", text == "1" || text == "0"; }
 bool parse(const std::string& text, Duration& value) { return lexical_cast(text, value); }
+bool parse(const std::string& text, RateText& value) { return lexical_cast(text, value); }
 template <class Number>
 bool parse(const std::string& text, Number& value) {
   const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -57,6 +58,7 @@ bool parse(const std::string& text, Number& value) {
 std::string text_of(const std::string& value) { return value; }
 std::string text_of(bool value) { return value ? "1" : "0"; }
 std::string text_of(Duration value) { return to_text(value); }
+std::string text_of(const RateText& value) { return to_text(value); }
 template <class Number>
 std::string text_of(Number value) {
   return std::to_string(value);
@@ -81,6 +83,13 @@ void each_setting(Options& options, Visit&& visit) {
   visit("retry-max-time", options.retry_max_time);
   visit("max-time", options.max_time);
   visit("connect-timeout", options.connect_timeout);
+  visit("max-time-first-byte", options.max_time_first_byte);
+  visit("idle-timeout", options.idle_timeout);
+  visit("rate", options.rate);
+  visit("rate-tokens", options.rate_tokens);
+  visit("tokens-by", options.tokens_by);
+  visit("adaptive", options.adaptive);
+  visit("breaker", options.breaker);
   visit("max-response-bytes", options.max_response_bytes);
   visit("proxy", options.proxy);
   visit("unix-socket", options.unix_socket);

@@ -77,6 +77,13 @@ Result<http::Options> http_options(const RunOptions& options, const mockapi::Ser
   http.retry_time_max = options.retry_max_time.value;
   http.time_max = options.max_time.value;
   http.connect_timeout = options.connect_timeout.value;
+  http.first_byte_time_max = options.max_time_first_byte.value;
+  http.idle_time_max = options.idle_timeout.value;
+  http.rate = options.rate.value;
+  http.rate_tokens = options.rate_tokens.value;
+  http.tokens_by = options.tokens_by;
+  if (options.adaptive) http.concurrency = http::Concurrency::adaptive;
+  http.breaker_failures = options.breaker;
   http.response_bytes_max = options.max_response_bytes;
   http.headers = options.headers;
   http.proxy = options.proxy;

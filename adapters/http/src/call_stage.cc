@@ -13,12 +13,16 @@
 
 #include "budget.h"
 #include "dealt_stage.h"
-#include "latency.h"
+#include "json_glance.h"
+#include "lessons.h"
 #include "memory.h"
+#include "outcomes.h"
+#include "patience.h"
 #include "retry.h"
 #include "retry_queue.h"
 #include "send_gate.h"
 #include "serial_streams.h"
+#include "stage_counts.h"
 #include "surroundings.h"
 #include "transfer.h"
 #include "wait_line.h"
@@ -31,17 +35,6 @@ using Clock = std::chrono::steady_clock;
 
 namespace {
 
-using Counter = std::atomic<std::uint64_t>;
-
-// For counters that the loop alone writes, so no read-modify-write is needed. relaxed: they are statistics.
-void add_to(Counter& counter, std::uint64_t n) noexcept {
-  counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
-}
-std::uint64_t value_of(const Counter& counter) noexcept { return counter.load(std::memory_order_relaxed); }
-
-/// The beginning of a sentence about a task.
-std::string key_text(const Task& task) { return "stream " + task.request.stream + ", id " + task.request.id + ": "; }
-
 class CurlCallStage final : public CallPart {
  public:
   CurlCallStage(Surroundings surroundings, SendLog* borrowed_log, std::uint64_t seed)
@@ -50,12 +43,15 @@ class CurlCallStage final : public CallPart {
                 setup_.options.retry_time_max},
         budget_(setup_.options),
         wire_(std::move(surroundings.wire)),
-        line_(setup_.options.parallel_max_host),
+        line_(line_rules(setup_.options)),
         serial_(setup_.options.stream_calls),
-        gate_(borrowed_log, *wire_, setup_.options.parallel_max, line_.host_max()),
+        gate_(borrowed_log, *wire_, setup_.options.parallel_max, line_.host_max(),
+              paces(setup_.options) ? 0 : SendGate::kAheadMax),
         random_(seed) {
     setup_.owner = this;
-    setup_.on_connected = [](void* owner, Host& host) { static_cast<CurlCallStage*>(owner)->line_.warm(host); };
+    setup_.on_connected = [](void* owner, Host& host) {
+      if (!host.warm) static_cast<CurlCallStage*>(owner)->line_.warm(host, Clock::now());
+    };
   }
   ~CurlCallStage() override { stop(); }
 
@@ -94,11 +90,9 @@ class CurlCallStage final : public CallPart {
     return {value_of(waiting_), value_of(active_), value_of(delayed_)};
   }
   [[nodiscard]] Stats stats() const override;
-  [[nodiscard]] const LatencyHistogram& latency() const noexcept override { return latency_; }
+  [[nodiscard]] const LatencyHistogram& latency() const noexcept override { return counts_.latency; }
 
  private:
-  static constexpr std::size_t kDeliverAtOnce = 128;
-  static constexpr milliseconds kDeliveryWait{1};
   static constexpr int kCancelWaiting = 1;
   static constexpr int kCancelAll = 2;
 
@@ -114,7 +108,6 @@ class CurlCallStage final : public CallPart {
   void take_marked();
   void start_waiting();
   void collect();
-  [[nodiscard]] bool delivery_due();
   void deliver();
   [[nodiscard]] std::optional<Clock::time_point> next_wakeup() const;
 
@@ -135,7 +128,13 @@ class CurlCallStage final : public CallPart {
   void go_on_behind(const Task& settled);
   void give_up_behind(Call& call, ErrorCode why);
   [[nodiscard]] Call& new_call(Task& task);
-  void note_event(const Host& host, const Attempt& attempt, milliseconds delay);
+  void learn(Call& call, Attempt& attempt, Clock::time_point begun, const LimitHeaders& limits, Clock::time_point now);
+  void hold_back(Host& host, Breaker::Change change, Clock::time_point now);
+  void give_up(Call& call, Clock::time_point now);
+  [[nodiscard]] bool too_late(const Call& call, Clock::time_point now) const noexcept {
+    return policy_.time_max.count() > 0 && call.tried && now - call.begun > policy_.time_max;
+  }
+  void end_idle();
   [[nodiscard]] double draw() noexcept { return static_cast<double>(random_() >> 11) * 0x1.0p-53; }
 
   TransferSetup setup_;
@@ -149,11 +148,7 @@ class CurlCallStage final : public CallPart {
   std::atomic<bool> stopping_{false};  // written by stop(), read by the loop
   Counter waiting_{0};                 // written by take() and the loop
   Counter active_{0}, delayed_{0};     // written by the loop, as all below
-  Counter started_{0}, finished_{0}, retries_{0}, bytes_{0};
-  LatencyHistogram latency_;
-  mutable std::mutex event_mutex_;  // guards the two below; taken by the loop for events only, and by stats()
-  std::uint64_t events_ = 0;
-  std::string last_event_;
+  StageCounts counts_;
 
   // The loop's own.
   RequestCheck check_;
@@ -166,9 +161,9 @@ class CurlCallStage final : public CallPart {
   std::vector<std::unique_ptr<Transfer>> transfers_;
   std::vector<Transfer*> idle_;  // last in, first out: few calls use few connections
   std::vector<Task*> done_;
-  std::optional<Clock::time_point> deliver_by_;  // set when what is done waits for company
   int cancelled_ = 0;
   bool spent_ = false, tokens_unknown_ = false;  // has been told
+  Clock::time_point look_for_idle_at_{};
   std::mt19937_64 random_;
 };
 
@@ -177,6 +172,7 @@ void CurlCallStage::run() {
     wire_->poll(next_wakeup());
     wire_->run_timers();
     collect();
+    end_idle();
     intake();
     apply_cancel();
     resume_due();
@@ -184,7 +180,8 @@ void CurlCallStage::run() {
     start_waiting();
     wire_->run_timers();  // what has just begun goes out before the loop sleeps
     collect();
-    if (delivery_due()) deliver();
+    deliver();
+    if (counts_.lanes_wanted()) counts_.publish(line_.lane_stats(kLaneStatsMax, Clock::now()));
     if (stopping_.load(std::memory_order_acquire)) break;  // acquire [C2]
   }
 }
@@ -194,8 +191,11 @@ std::optional<Clock::time_point> CurlCallStage::next_wakeup() const {
   if (waits_in_vain()) return Clock::time_point{};
   if (gate_.ready() && has_room() && budget_.ask() != Budget::Answer::wait) return Clock::time_point{};
   if (line_.ready() && gate_.wants(value_of(active_)) > 0) return Clock::time_point{};
-  const auto retry = retry_queue_.next_due();
-  return done_.empty() || (retry && *retry < deliver_by_) ? retry : deliver_by_;
+  auto due = retry_queue_.next_due();
+  const auto sooner = [&due](Clock::time_point at) { due = due ? std::min(*due, at) : at; };
+  if (const auto lanes = line_.next_due()) sooner(*lanes);
+  if (setup_.waits_with_limit() && value_of(active_) > 0) sooner(look_for_idle_at_);
+  return due;
 }
 
 void CurlCallStage::intake() {
@@ -224,7 +224,11 @@ void CurlCallStage::admit(Task& task) {
     return;
   }
   Call& call = new_call(task);
-  call.host = &line_.enter(check_.origin());
+  const Options& options = setup_.options;
+  const bool estimates = options.rate_tokens.count > 0 && options.tokens_by.empty();
+  const BodyFacts facts = facts_of(task.request.body, estimates ? Glance::tokens : Glance::model);
+  line_.enter(call, check_.origin(), facts.model);
+  call.tokens = expected_tokens(options, task.request, facts.answer_tokens);
   switch (serial_.enter(call)) {
     case SerialStreams::Entry::go: return line_.push(call);
     case SerialStreams::Entry::parked: return;
@@ -246,10 +250,7 @@ bool CurlCallStage::may_call(Task& task) {
   } else if (refusal.failure == Failure::none) {
     return true;
   }
-  task.outcome.kind = Outcome::Kind::failed;
-  task.outcome.error_code = code;
-  task.outcome.error_message = std::move(refusal.text);
-  task.outcome.started = std::chrono::system_clock::now();
+  write_refusal(task.outcome, code, std::move(refusal.text));
   if (holds_failures()) hold(task);
   gate_.settle(task);
   return false;
@@ -265,7 +266,7 @@ Call& CurlCallStage::new_call(Task& task) {
 }
 
 void CurlCallStage::release(Call& call) {
-  line_.leave(*call.host);
+  line_.leave(call);
   done_.push_back(call.task);
   free_calls_.push_back(&call);
 }
@@ -293,15 +294,7 @@ void CurlCallStage::give_up_behind(Call& call, ErrorCode why) {
 
 /// A failure is not to be recorded.
 void CurlCallStage::hold(Task& task) {
-  const Outcome& outcome = task.outcome;
-  std::string why = key_text(task);
-  if (outcome.kind == Outcome::Kind::answered)
-    why.append("status ").append(std::to_string(outcome.status_code));
-  else
-    why.append(outcome.error_code).append(": ").append(outcome.error_message);
-  why.append(", attempts: ").append(std::to_string(outcome.attempts));
-  task.outcome.reset();
-  task.give_up({ErrorCode::held, std::move(why), 0});
+  give_up_failed(task);
   if (setup_.options.on_held_failure) setup_.options.on_held_failure(task);
 }
 
@@ -336,8 +329,8 @@ void CurlCallStage::apply_cancel() {
     if (transfer->left()) call->task->in_doubt = true;
     transfer->end();
     idle_.push_back(transfer.get());
-    line_.end(*call->host);
-    add_to(finished_, 1);
+    line_.end(*call, Clock::now());
+    add_to(counts_.finished, 1);
     give_back(*call);
   }
   active_.store(0, std::memory_order_relaxed);
@@ -346,7 +339,7 @@ void CurlCallStage::apply_cancel() {
 /// From the gate: it has not begun.
 void CurlCallStage::turn_back(Call& call) {
   waiting_.fetch_sub(1, std::memory_order_relaxed);
-  line_.end(*call.host);
+  line_.end(call, Clock::now());
   give_back(call);
 }
 
@@ -357,8 +350,9 @@ void CurlCallStage::take_marked() {
 }
 
 void CurlCallStage::resume_due() {
-  if (retry_queue_.size() == 0) return;
+  if (retry_queue_.size() == 0 && !line_.next_due()) return;
   const auto now = Clock::now();
+  line_.wake(now);
   while (auto call = retry_queue_.pop(now)) {
     line_.push_again(**call);
     waiting_.fetch_add(1, std::memory_order_relaxed);
@@ -382,18 +376,29 @@ Transfer* CurlCallStage::idle_transfer() {
 void CurlCallStage::start_waiting() {
   stop_when_spent();
   gate_.tell_settled();  // first of all: what was settled a moment ago and is due again needs a new mark
+  const auto now = Clock::now();
   for (auto wanted = gate_.wants(value_of(active_)); wanted > 0; --wanted) {
-    Call* const call = line_.next();
+    Call* const call = line_.next(now);
     if (call == nullptr) break;
     gate_.let_in(*call);
   }
   gate_.ask();
   while (has_room() && gate_.ready() && budget_.ask() == Budget::Answer::go) {
     Call* const call = gate_.next();
+    if (line_.recalls(*call, now)) {
+      gate_.settle(*call->task);
+      line_.step_back(*call, now);
+      continue;
+    }
     waiting_.fetch_sub(1, std::memory_order_relaxed);
+    if (too_late(*call, now)) {
+      line_.end(*call, now);
+      give_up(*call, now);
+      continue;
+    }
     Transfer* const transfer = idle_transfer();
     if (transfer == nullptr) {
-      line_.end(*call->host);
+      line_.end(*call, now);
       record(*call, {.failure = Failure::out_of_memory, .left = false}, "libcurl has no memory for another transfer");
       continue;
     }
@@ -418,13 +423,8 @@ void CurlCallStage::stop_when_spent() {
 
 void CurlCallStage::begin(Call& call, Transfer& transfer) {
   budget_.begin();
-  Outcome& outcome = call.task->outcome;
-  ++outcome.attempts;
-  if (outcome.attempts == 1) {
-    outcome.started = std::chrono::system_clock::now();
-    call.begun = Clock::now();
-  }
-  add_to(started_, 1);
+  if (begin_attempt(call.task->outcome) == 1) call.begun = Clock::now();
+  add_to(counts_.started, 1);
   add_to(active_, 1);
   if (!transfer.begin(call)) finish(transfer, CURLE_FAILED_INIT);
 }
@@ -451,16 +451,17 @@ void CurlCallStage::finish(Transfer& transfer, CURLcode code) {
       !std::exchange(tokens_unknown_, true) && setup_.options.on_tokens_unknown)
     setup_.options.on_tokens_unknown(*call.task);
   const auto now = Clock::now();
-  latency_.record(now - transfer.begun());
-  add_to(finished_, 1);
-  add_to(bytes_, call.task->outcome.body.size());
-  const Attempt attempt{.number = call.task->outcome.attempts,
-                        .failure = failure,
-                        .status = failure == Failure::none ? transfer.status() : 0,
-                        .retry_after = transfer.retry_after(),
-                        .should_retry = transfer.should_retry(),
-                        .left = transfer.left(),
-                        .elapsed = std::chrono::ceil<milliseconds>(now - call.begun)};
+  counts_.latency.record(now - transfer.begun());
+  add_to(counts_.finished, 1);
+  add_to(counts_.bytes, call.task->outcome.body.size());
+  const auto begun = transfer.begun();
+  Attempt attempt{.number = call.tries + 1,
+                  .failure = failure,
+                  .status = failure == Failure::none ? transfer.status() : 0,
+                  .retry_after = transfer.retry_after(),
+                  .should_retry = transfer.should_retry(),
+                  .left = transfer.left(),
+                  .elapsed = std::chrono::ceil<milliseconds>(now - call.begun)};
   std::string text;
   if (failure != Failure::none) {
     text.append(host_text(*call.host)).append(": ").append(transfer.failure_text(failure, code));
@@ -468,8 +469,63 @@ void CurlCallStage::finish(Transfer& transfer, CURLcode code) {
   transfer.end();
   idle_.push_back(&transfer);
   active_.store(value_of(active_) - 1, std::memory_order_relaxed);
-  line_.end(*call.host);
+  learn(call, attempt, begun, transfer.limits(), now);
   settle(call, attempt, std::move(text));
+}
+
+/// Line, lane and host learn from how a call ended, and the call whether that counts as one of its attempts.
+void CurlCallStage::learn(Call& call, Attempt& attempt, Clock::time_point begun, const LimitHeaders& limits,
+                          Clock::time_point now) {
+  const bool metered = setup_.options.rate_tokens.count > 0;
+  const Lesson lesson = lesson_of(attempt, begun, limits, metered ? call.task->outcome.body : std::string_view());
+  Host& host = *call.host;
+  const auto end = line_.end(call, lesson, draw(), now);
+  if (end.counts == LaneGate::Counts::yes || policy_.retry_max == 0) ++call.tries;
+  attempt.number = call.tries;
+  if (end.change == Breaker::Change::none) return;
+  counts_.note_event(breaker_text(host, attempt, now));
+  if (end.change != Breaker::Change::closed) hold_back(host, end.change, now);
+}
+
+/// A host is down, or still is: those that have waited for it too long wait no more. One that has never answered is
+/// most likely not there at all, so each time it is asked in vain counts as an attempt of all who wait for it.
+void CurlCallStage::hold_back(Host& host, Breaker::Change change, Clock::time_point now) {
+  const bool counts = !host.answered && change == Breaker::Change::reopened;
+  if (policy_.time_max.count() == 0 && !counts) return;
+  line_.expire(
+      host, now,
+      [&](Call& call) {
+        if (counts && ++call.tries > policy_.retry_max) return true;
+        const auto since = call.tried ? call.begun : host.breaker.down_since();
+        return policy_.time_max.count() > 0 && now - since > policy_.time_max;
+      },
+      [&](Call& call) {
+        waiting_.fetch_sub(1, std::memory_order_relaxed);
+        give_up(call, now);
+      });
+}
+
+/// A call in the line will not be tried again, or at all: its last attempt decides, if there was one.
+void CurlCallStage::give_up(Call& call, Clock::time_point now) {
+  Outcome& outcome = call.task->outcome;
+  Attempt attempt = call.last;
+  if (call.tried) {
+    attempt.elapsed = std::chrono::ceil<milliseconds>(now - call.begun);
+    return record(call, attempt, std::move(outcome.error_message));
+  }
+  outcome.started = std::chrono::system_clock::now();
+  record(call, {.failure = Failure::host_down, .left = false},
+         std::string(host_text(*call.host)) +
+             ": the host is down, and waiting for it has gone on for too long; not called");
+}
+
+void CurlCallStage::end_idle() {
+  if (!setup_.waits_with_limit() || value_of(active_) == 0) return;
+  const auto now = Clock::now();
+  if (now < look_for_idle_at_) return;
+  const auto next =
+      end_late(transfers_, setup_.options, now, [this](Transfer& late) { finish(late, CURLE_OPERATION_TIMEDOUT); });
+  look_for_idle_at_ = next;
 }
 
 void CurlCallStage::settle(Call& call, const Attempt& attempt, std::string failure_text) {
@@ -480,38 +536,26 @@ void CurlCallStage::settle(Call& call, const Attempt& attempt, std::string failu
   } else if (cancelled_ != 0) {
     give_back(call);
   } else {
+    call.last = attempt;
+    call.task->outcome.status_code = attempt.status;
+    call.task->outcome.error_message = std::move(failure_text);
     retry(call, attempt, *delay);
   }
 }
 
+/// What came back stays in the outcome, for the case that there will be no other attempt.
 void CurlCallStage::retry(Call& call, const Attempt& attempt, milliseconds delay) {
-  note_event(*call.host, attempt, delay);
+  counts_.note_event(retry_text(*call.host, attempt, delay));
   gate_.settle(*call.task);
-  Outcome& outcome = call.task->outcome;
-  const auto attempts = outcome.attempts;
-  const auto started = outcome.started;
-  outcome.reset();
-  outcome.attempts = attempts;
-  outcome.started = started;
-  add_to(retries_, 1);
+  add_to(counts_.retries, 1);
   retry_queue_.push(Clock::now() + delay, &call);
   delayed_.store(retry_queue_.size(), std::memory_order_relaxed);
 }
 
 void CurlCallStage::record(Call& call, const Attempt& attempt, std::string failure_text) {
   Outcome& outcome = call.task->outcome;
-  outcome.duration = attempt.elapsed;
-  outcome.status_code = attempt.status;
-  if (attempt.failure == Failure::none) {
-    outcome.kind = Outcome::Kind::answered;
-    setup_.secrets.hide_in_answer(outcome);
-  } else {
-    outcome.kind = Outcome::Kind::failed;
-    outcome.body.clear();
-    outcome.content_type.clear();
-    outcome.error_code = name_of(attempt.failure);
-    outcome.error_message = std::move(failure_text);
-  }
+  write_outcome(outcome, attempt, std::move(failure_text));
+  if (outcome.kind == Outcome::Kind::answered) setup_.secrets.hide_in_answer(outcome);
   if (holds_failures() && !outcome.success()) {
     gate_.settle(*call.task);
     hold(*call.task);
@@ -520,47 +564,20 @@ void CurlCallStage::record(Call& call, const Attempt& attempt, std::string failu
   go_on_behind(*call.task);
 }
 
-/// A group costs those behind us hardly more than a task, so what is done waits for company; but not for long, and not
-/// at all when nobody waits in line, for then those who are to give us more may wait for us.
-bool CurlCallStage::delivery_due() {
-  if (done_.empty() || line_.size() == 0 || cancelled_ != 0 || done_.size() >= kDeliverAtOnce) return true;
-  const auto now = Clock::now();
-  if (!deliver_by_) deliver_by_ = now + kDeliveryWait;
-  return now >= *deliver_by_;
-}
-
 void CurlCallStage::deliver() {
-  deliver_by_.reset();
   gate_.tell_settled();
   if (done_.empty()) return;
   sink_->done(done_);
   done_.clear();
 }
 
-void CurlCallStage::note_event(const Host& host, const Attempt& attempt, milliseconds delay) {
-  std::string text = retry_text(host, attempt, delay);
-  const std::lock_guard lock(event_mutex_);
-  ++events_;
-  last_event_.swap(text);
-}
-
 Stats CurlCallStage::stats() const {
-  Stats stats;
-  stats.attempts_finished = value_of(finished_);
-  stats.attempts_started = std::max(value_of(started_), stats.attempts_finished);
+  Stats stats = counts_.stats();
   stats.attempts_sent = budget_.sent();
   stats.tokens = budget_.tokens();
-  stats.retries = value_of(retries_);
   stats.connections_closed = wire_->closed();
   stats.connections_opened = std::max(wire_->opened(), stats.connections_closed);
-  stats.bytes_received = value_of(bytes_);
-  stats.attempt_p50_ms = latency_.percentile_ms(0.5);
-  stats.attempt_p90_ms = latency_.percentile_ms(0.9);
-  stats.attempt_p99_ms = latency_.percentile_ms(0.99);
-  stats.attempt_max_ms = latency_.max_ms();
-  const std::lock_guard lock(event_mutex_);
-  stats.events = events_;
-  stats.last_event = last_event_;
+  if (counts_.ask_for_lanes()) wire_->wake();
   return stats;
 }
 

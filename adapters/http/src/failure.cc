@@ -29,6 +29,7 @@ std::string_view name_of(Failure failure) noexcept {
     case Failure::bad_request: return "bad_request";
     case Failure::proxy_refused: return "proxy_refused";
     case Failure::call_failed: return "call_failed";
+    case Failure::host_down: return "host_down";
   }
   return "call_failed";
 }

@@ -27,6 +27,7 @@ enum class Failure : std::uint8_t {
   bad_request,
   proxy_refused,
   call_failed,
+  host_down,
 };
 
 [[nodiscard]] std::string_view name_of(Failure failure) noexcept;

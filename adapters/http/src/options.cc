@@ -8,6 +8,7 @@
 #include <pawl/http.h>
 
 #include "headers.h"
+#include "json_glance.h"
 #include "json_number.h"
 
 namespace pawl::http {
@@ -38,7 +39,16 @@ Result<void> validate_times(const Options& options) {
   if (auto ok = within("retry_delay", options.retry_delay, milliseconds(0), options.retry_delay_max); !ok) return ok;
   if (auto ok = within("retry_time_max", options.retry_time_max, milliseconds(0), 365 * kDay); !ok) return ok;
   if (auto ok = within("time_max", options.time_max, milliseconds(1), kDay); !ok) return ok;
+  if (auto ok = within("first_byte_time_max", options.first_byte_time_max, milliseconds(0), kDay); !ok) return ok;
+  if (auto ok = within("idle_time_max", options.idle_time_max, milliseconds(0), kDay); !ok) return ok;
   return within("connect_timeout", options.connect_timeout, milliseconds(1), kDay);
+}
+
+Result<void> validate_rate(std::string_view name, const Rate& rate) {
+  if (!(rate.count >= 0 && rate.count <= 1e12) || !(rate.burst >= 0 && rate.burst <= 1e12)) {
+    return failure(ErrorCode::usage, std::string(name) + ": count and burst must be 0 … 1e12");
+  }
+  return within(std::string(name) + ".per", rate.per, milliseconds(1000), kDay);
 }
 
 }  // namespace
@@ -50,9 +60,10 @@ Result<void> Options::validate() const {
   if (call_threads < 1 || call_threads > 64) {
     return failure(ErrorCode::usage, "call_threads is " + std::to_string(call_threads) + ", not within 1 … 64");
   }
-  if (call_threads > 1 && (stream_calls == StreamCalls::serial || budget_calls != 0 || budget_tokens != 0)) {
+  if (call_threads > 1 && (stream_calls == StreamCalls::serial || budget_calls != 0 || budget_tokens != 0 ||
+                           rate.count > 0 || rate_tokens.count > 0 || concurrency == Concurrency::adaptive)) {
     return failure(ErrorCode::usage, "call_threads is " + std::to_string(call_threads) +
-                                         ": serial streams and budgets need a single thread");
+                                         ": serial streams, budgets, rates and adaptive concurrency need a single one");
   }
   if (call_threads > parallel_max || (parallel_max_host != 0 && call_threads > parallel_max_host)) {
     return failure(ErrorCode::usage, "call_threads is " + std::to_string(call_threads) +
@@ -65,6 +76,12 @@ Result<void> Options::validate() const {
   if (const auto fault = JsonNumber::pointer_fault(budget_tokens_at); !fault.empty()) {
     return failure(ErrorCode::usage, "budget_tokens_at is '" + budget_tokens_at + "': " + fault);
   }
+  if (auto ok = validate_rate("rate", rate); !ok) return ok;
+  if (auto ok = validate_rate("rate_tokens", rate_tokens); !ok) return ok;
+  if (!is_json_pointer(tokens_by)) {
+    return failure(ErrorCode::usage, "tokens_by is not a JSON pointer such as /usage/tokens: '" + tokens_by + "'");
+  }
+  if (!(retry_share >= 0 && retry_share <= 1)) return failure(ErrorCode::usage, "retry_share is not within 0 … 1");
   if (response_bytes_max < 1) return failure(ErrorCode::usage, "response_bytes_max is 0: no response could be taken");
   for (const auto& line : headers) {
     if (const auto fault = header_fault(line); !fault.empty()) return failure(ErrorCode::usage, fault);

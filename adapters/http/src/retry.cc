@@ -53,6 +53,13 @@ bool outcome_known(const Attempt& attempt) noexcept {
   return attempt.failure == Failure::none && attempt.status != 502 && attempt.status != 504 && attempt.status != 524;
 }
 
+Verdict verdict_of(const Attempt& attempt) noexcept {
+  if (attempt.failure != Failure::none) return transient(attempt.failure) ? Verdict::broken : Verdict::nothing;
+  if (attempt.status == 429 || (attempt.status == 503 && attempt.retry_after)) return Verdict::refused;
+  if (attempt.status >= 500 && transient_status(attempt.status)) return Verdict::broken;
+  return attempt.status == 408 ? Verdict::nothing : Verdict::served;
+}
+
 std::optional<milliseconds> retry_delay(const RetryPolicy& policy, const Attempt& attempt, double random) noexcept {
   if (attempt.number > policy.retry_max || !worth_retrying(attempt)) return std::nullopt;
   milliseconds delay = share_of(back_off_bound(policy, attempt.number), random);

@@ -43,6 +43,15 @@ struct Attempt {
 /// more).
 [[nodiscard]] bool outcome_known(const Attempt& attempt) noexcept;
 
+/// What an attempt says of the server rather than of the request.
+enum class Verdict : std::uint8_t {
+  served,   // the server works
+  refused,  // it asks for less: 429, or 503 with a time to wait
+  broken,   // it does not: a connection that failed, a time-out, a 5xx that is worth retrying
+  nothing,
+};
+[[nodiscard]] Verdict verdict_of(const Attempt& attempt) noexcept;
+
 /// Status codes of servers that are overloaded or half-way down.
 [[nodiscard]] bool transient_status(int status) noexcept;
 

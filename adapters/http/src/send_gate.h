@@ -27,11 +27,13 @@ class SendGate final : public SendSink {
   static constexpr std::size_t kAheadMax = 256;
 
   /// `borrowed_log` may be null. `at_once`: how many calls of one kind can be on the wire, which is what room is given
-  /// for; `parallel_max`: how many there can be at all.
-  SendGate(SendLog* borrowed_log, Wire& wire, std::size_t parallel_max, std::size_t at_once) noexcept
+  /// for; `parallel_max`: how many there can be at all; `ahead_max`: how many stand ready behind those (0 where it
+  /// matters when a call leaves: who stands ready leaves when there is a place, not when the line let it in).
+  SendGate(SendLog* borrowed_log, Wire& wire, std::size_t parallel_max, std::size_t at_once,
+           std::size_t ahead_max = kAheadMax) noexcept
       : borrowed_log_(borrowed_log),
         wire_(wire),
-        ahead_(borrowed_log == nullptr ? 0 : std::min(parallel_max, kAheadMax)),
+        ahead_(borrowed_log == nullptr ? 0 : std::min(parallel_max, ahead_max)),
         most_(parallel_max + ahead_),
         at_once_(std::min(parallel_max, at_once)) {}
 

@@ -116,16 +116,31 @@ std::string_view host_text(const Host& host) noexcept {
   return origin.substr(origin.find("://") + 3);
 }
 
+static std::string ending_text(const Attempt& attempt) {
+  if (attempt.failure != Failure::none) return std::string(name_of(attempt.failure));
+  return attempt.status == 429 ? "rate limited" : "status " + std::to_string(attempt.status);
+}
+
 std::string retry_text(const Host& host, const Attempt& attempt, milliseconds delay) {
   std::string text(host_text(host));
-  if (attempt.failure != Failure::none) {
-    text.append(": ").append(name_of(attempt.failure));
-  } else if (attempt.status == 429) {
-    text.append(": rate limited");
-  } else {
-    text.append(": status ").append(std::to_string(attempt.status));
+  return text.append(": ").append(ending_text(attempt)).append(", next try in ").append(seconds_text(delay));
+}
+
+std::string breaker_text(const Host& host, const Attempt& attempt, std::chrono::steady_clock::time_point now) {
+  std::string text(host_text(host));
+  if (host.breaker.state() == BreakerState::closed) return text.append(": up again");
+  text.append(": down (").append(ending_text(attempt)).append(", ").append(std::to_string(host.breaker.failures()));
+  const auto wait = std::chrono::ceil<milliseconds>(host.breaker.until() - now);
+  return text.append(" in a row), asked again in ").append(seconds_text(std::max(wait, milliseconds(0))));
+}
+
+std::string_view name_of(BreakerState state) noexcept {
+  switch (state) {
+    case BreakerState::closed: return "closed";
+    case BreakerState::open: return "open";
+    case BreakerState::half_open: return "half_open";
   }
-  return text.append(", next try in ").append(seconds_text(delay));
+  return "closed";
 }
 
 }  // namespace pawl::http

@@ -50,4 +50,8 @@ class RequestCheck {
 /// "127.0.0.1:8080: connect_failed, next try in 3.0 s".
 [[nodiscard]] std::string retry_text(const Host& host, const Attempt& attempt, std::chrono::milliseconds delay);
 
+/// "127.0.0.1:8080: down (connect_failed, 20 in a row), asked again in 1.0 s", or that it is up again.
+[[nodiscard]] std::string breaker_text(const Host& host, const Attempt& attempt,
+                                       std::chrono::steady_clock::time_point now);
+
 }  // namespace pawl::http

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdio>
 
 #include "memory.h"
 #include "retry.h"
@@ -159,11 +160,13 @@ void Transfer::clear_response() noexcept {
   retry_after_.reset();
   retry_after_ms_.reset();
   should_retry_.reset();
+  limits_.clear();
 }
 
 bool Transfer::launch(Leg leg, milliseconds time_max) {
   clear_response();
   leg_ = leg;
+  waiting_since_ = {};
   error_text_[0] = '\0';
   if (time_max != time_max_) {
     time_max_ = time_max;
@@ -325,7 +328,26 @@ bool Transfer::refuse(std::string_view fault) noexcept {
   return false;
 }
 
+std::optional<std::chrono::steady_clock::time_point> Transfer::patience_ends() const noexcept {
+  const Options& options = setup_.options;
+  const auto limit = header_bytes_ == 0 ? options.first_byte_time_max : options.idle_time_max;
+  if (waiting_since_ == decltype(waiting_since_){} || limit.count() == 0) return std::nullopt;
+  return waiting_since_ + limit;
+}
+
+void Transfer::lose_patience() noexcept {
+  const Options& options = setup_.options;
+  if (header_bytes_ == 0) {
+    std::snprintf(error_text_.data(), error_text_.size(), "no byte of the response within %lld ms of the request",
+                  static_cast<long long>(options.first_byte_time_max.count()));
+  } else {
+    std::snprintf(error_text_.data(), error_text_.size(), "no further byte of the response for %lld ms",
+                  static_cast<long long>(options.idle_time_max.count()));
+  }
+}
+
 bool Transfer::take_header(std::string_view line) noexcept {
+  if (setup_.options.idle_time_max.count() > 0) waiting_since_ = std::chrono::steady_clock::now();
   static_assert(kHeaderBytesMax == 256 << 10);
   header_bytes_ += line.size();
   if (header_bytes_ > kHeaderBytesMax) return refuse("its headers are larger than 256 KiB");
@@ -376,6 +398,8 @@ bool Transfer::take_field(std::string_view name, std::string_view value) {
   } else if (same_name(name, "x-should-retry")) {
     if (same_name(value, "true")) should_retry_ = true;
     if (same_name(value, "false")) should_retry_ = false;
+  } else if (limits_.take(name, value)) {
+    return true;
   } else if (bodiless(method_, status_)) {
     return true;  // what describes a body describes another one
   } else if (same_name(name, "content-length")) {
@@ -408,6 +432,7 @@ bool Transfer::take_content_length(std::string_view value) noexcept {
 
 bool Transfer::take_body(std::string_view bytes) noexcept {
   std::string& body = call_->task->outcome.body;
+  if (setup_.options.idle_time_max.count() > 0) waiting_since_ = std::chrono::steady_clock::now();
   const std::uint64_t most = setup_.options.response_bytes_max;
   body_bytes_ += bytes.size();
   ++body_pieces_;
@@ -438,6 +463,7 @@ std::size_t Transfer::on_body(char* bytes, std::size_t size, std::size_t count, 
 int Transfer::on_connected(void* transfer, char*, char*, int, int) noexcept {
   auto& self = *static_cast<Transfer*>(transfer);
   self.left_ = true;
+  if (self.setup_.waits_with_limit()) self.waiting_since_ = std::chrono::steady_clock::now();
   self.setup_.on_connected(self.setup_.owner, *self.call_->host);
   return CURL_PREREQFUNC_OK;
 }

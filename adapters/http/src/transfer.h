@@ -17,6 +17,7 @@
 #include "curl_handles.h"
 #include "failure.h"
 #include "headers.h"
+#include "limit_headers.h"
 #include "secrets.h"
 #include "trust.h"
 #include "wait_line.h"
@@ -33,6 +34,9 @@ struct TransferSetup {
   std::unique_ptr<Trust> trust;  // of that file; null: libcurl reads it itself
   StringList connect_to;         // of Options::connect_to; null: none
   bool proxies = true;           // false: there are none, so libcurl need not look
+  [[nodiscard]] bool waits_with_limit() const noexcept {
+    return options.first_byte_time_max.count() > 0 || options.idle_time_max.count() > 0;
+  }
   /// Told when a connection to the call's host stands.
   void (*on_connected)(void* owner, Host& host) = nullptr;
   void* owner = nullptr;
@@ -79,6 +83,11 @@ class Transfer {
   [[nodiscard]] std::string redirect() const;
   [[nodiscard]] std::chrono::steady_clock::time_point begun() const noexcept { return begun_; }
   [[nodiscard]] std::optional<std::chrono::milliseconds> retry_after() const noexcept;
+  [[nodiscard]] const LimitHeaders& limits() const noexcept { return limits_; }
+  /// When waiting for the next byte has gone on for too long; nullopt: there is no such time.
+  [[nodiscard]] std::optional<std::chrono::steady_clock::time_point> patience_ends() const noexcept;
+  /// It has gone on for too long: the failure's text says so.
+  void lose_patience() noexcept;
   [[nodiscard]] std::optional<bool> should_retry() const noexcept { return should_retry_; }
   [[nodiscard]] static Transfer& of(CURL* easy) noexcept;
 
@@ -123,9 +132,10 @@ class Transfer {
   unsigned redirects_ = 0;
   bool fresh_ = false;  // it has a connection of its own: set on the handle
   bool left_ = false;
-  std::chrono::milliseconds time_max_{0};  // set on the handle
-  long buffer_ = 0;                        // set on the handle
-  std::uint64_t last_body_bytes_ = 0;      // of the call before
+  std::chrono::milliseconds time_max_{0};                  // set on the handle
+  long buffer_ = 0;                                        // set on the handle
+  std::uint64_t last_body_bytes_ = 0;                      // of the call before
+  std::chrono::steady_clock::time_point waiting_since_{};  // for a byte; kept only where there is a limit to it
 
   // The present response.
   int status_ = 0;
@@ -143,6 +153,7 @@ class Transfer {
   std::optional<std::chrono::milliseconds> retry_after_;
   std::optional<std::chrono::milliseconds> retry_after_ms_;
   std::optional<bool> should_retry_;
+  LimitHeaders limits_;
 };
 
 }  // namespace pawl::http

@@ -1,30 +1,54 @@
-// Who is called next: first come, first served, but a task whose host is full steps aside and holds nobody up.
+// Who is called next: first come, first served, but a task whose lane or host may not be called now steps aside and
+// holds nobody up.
 //
-// Each call passes through at most two lists (the common one, its host's own), so the cost is constant per call
-// however many hosts are full. A host begins cold: one call at a time until a connection stands, so that a thousand
-// calls do not start a thousand name look-ups. Not thread-safe; knows nothing of the network.
+// A lane is one model (the `model` field of a request's body, if there is one) at one origin; what holds one lane back
+// (rates, a server's limits, pauses: lane_gate.h) leaves the others alone. A host is an origin: its connections are
+// bounded, it may be down (breaker.h), and retries have a budget (retry_budget.h); its lanes take turns. A host begins
+// cold: one call at a time until a connection stands, so that a thousand calls do not start a thousand name look-ups.
+//
+// Each call passes through at most two lists (the common one, its lane's own), so the cost is constant per call however
+// many lanes are held back. Lanes that nobody uses are kept for what they know, up to a bound, and the longest idle is
+// forgotten first. Not thread-safe; knows nothing of the network; the caller passes the time in.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
 #include <pawl/task.h>
+
+#include "breaker.h"
+#include "due_heap.h"
+#include "lane_gate.h"
+#include "retry.h"
+#include "retry_budget.h"
 
 namespace pawl::http {
 
 struct Host;
+struct Lane;
 
 /// A task while the stage holds it.
 struct Call {
+  using Time = std::chrono::steady_clock::time_point;
   Task* task = nullptr;
   Host* host = nullptr;
-  Call* link = nullptr;                           // of the list it is in
-  std::chrono::steady_clock::time_point begun{};  // of the first attempt
+  Lane* lane = nullptr;
+  Call* link = nullptr;      // of the list it is in
+  double tokens = 0;         // expected of request and answer
+  std::uint32_t tries = 0;   // attempts that count against retry_max
+  bool tried = false;        // it has been on the wire
+  bool probe = false;        // it asks whether its host is back
+  std::uint64_t number = 0;  // among the calls of its lane
+  Time let_in{};             // when it left the line last
+  Time begun{};              // of the first attempt
+  Attempt last{};            // how the last attempt ended; `number` is 0 before
 };
 
 /// First in, first out, through Call::link.
@@ -34,6 +58,7 @@ class CallList {
     call.link = nullptr;
     (tail_ != nullptr ? tail_->link : head_) = &call;
     tail_ = &call;
+    ++size_;
   }
   Call* pop() noexcept {
     Call* call = head_;
@@ -41,49 +66,84 @@ class CallList {
     head_ = call->link;
     if (head_ == nullptr) tail_ = nullptr;
     call->link = nullptr;
+    --size_;
     return call;
   }
+  [[nodiscard]] Call* first() const noexcept { return head_; }
   [[nodiscard]] bool empty() const noexcept { return head_ == nullptr; }
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
 
  private:
   Call* head_ = nullptr;
   Call* tail_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+/// A lane or a host that waits for a time.
+struct Sleeper : DueEntry {
+  Host* host = nullptr;  // one of the two
+  Lane* lane = nullptr;
+};
+
+struct Lane {
+  Lane(Host& of, std::string_view named, const LaneRules& rules) : host(of), model(named), gate(rules) {
+    sleeper.lane = this;
+  }
+  Host& host;
+  std::string model;        // as it is written in the body; empty: none
+  std::uint64_t calls = 0;  // the stage holds for it
+  unsigned active = 0;      // of them, those that left the line and have not ended
+  CallList tried;           // stepped aside, older than anyone in the common lists; those that were tried go first
+  CallList parked;
+  LaneGate gate;
+  Sleeper sleeper;
+  Lane* turn = nullptr;   // next in the host's ring
+  bool in_turn = false;   // it is in the ring
+  Lane* newer = nullptr;  // idle lanes, by when they were used last
+  Lane* older = nullptr;
+  [[nodiscard]] bool waits() const noexcept { return !tried.empty() || !parked.empty(); }
 };
 
 /// An origin: scheme, host and port.
 struct Host {
-  std::string origin;       // "https://api.example.com:443"
-  std::uint64_t calls = 0;  // the stage holds for it
-  unsigned active = 0;      // of them, those that left the line and have not ended
-  bool warm = false;        // a connection stood once, or an attempt has ended
-  CallList parked;          // stepped aside, older than anyone in the common list
+  Host(std::string_view named, double retry_share) : origin(named), budget(retry_share) { sleeper.host = this; }
+  std::string origin;     // "https://api.example.com:443"
+  unsigned active = 0;    // calls that left the line and have not ended
+  bool warm = false;      // a connection stood once, or an attempt has ended
+  bool answered = false;  // something came back once
+  Breaker breaker;
+  RetryBudget budget;
+  CallList retries;  // have no budget yet
+  Sleeper sleeper;
+  Lane* first_turn = nullptr;  // lanes that have calls and could send them
+  Lane* last_turn = nullptr;
+  struct Hash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view text) const noexcept { return std::hash<std::string_view>{}(text); }
+  };
+  std::unordered_map<std::string, std::unique_ptr<Lane>, Hash, std::equal_to<>> lanes;
+};
+
+struct LineRules {
+  unsigned host_max = 0;  // calls at one host at a time; 0: no limit
+  LaneRules lane{};
+  Breaker::Policy breaker{};
+  double retry_share = 1;
 };
 
 class WaitLine {
  public:
-  /// Hosts remembered although nobody calls them.
-  static constexpr std::size_t kIdleHostsMax = 4096;
+  using Time = Call::Time;
 
-  /// `host_max`: calls at one host at a time; 0: no limit.
-  explicit WaitLine(unsigned host_max) noexcept
-      : host_max_(host_max == 0 ? std::numeric_limits<unsigned>::max() : host_max) {}
+  /// Lanes remembered although nobody uses them.
+  static constexpr std::size_t kIdleLanesMax = 4096;
 
-  /// The host of that origin. Valid while Host::calls > 0; counts one call up.
-  Host& enter(const std::string& origin) {
-    auto& host = hosts_[origin];
-    if (host == nullptr) {
-      host = std::make_unique<Host>();
-      host->origin = origin;
-    }
-    ++host->calls;
-    return *host;
-  }
-  /// The counterpart of enter(). True: the host is forgotten and the reference dead.
-  bool leave(Host& host) {
-    if (--host.calls > 0 || hosts_.size() <= kIdleHostsMax) return false;
-    hosts_.erase(std::string(host.origin));
-    return true;
-  }
+  explicit WaitLine(const LineRules& rules) noexcept;
+
+  /// Gives the call a lane, valid until leave().
+  void enter(Call& call, const std::string& origin, std::string_view model);
+  /// The counterpart of enter().
+  void leave(Call& call);
 
   /// A new call joins at the end.
   void push(Call& call) noexcept {
@@ -96,51 +156,57 @@ class WaitLine {
     again_.push(call);
   }
 
-  /// The next call that may begin, or nullptr. It counts as active at its host until end().
-  Call* next() noexcept {
-    Call* call = resumed_.pop();
-    while (call == nullptr) {
-      call = again_.empty() ? fresh_.pop() : again_.pop();
-      if (call == nullptr) return nullptr;
-      if (call->host->active < limit(*call->host)) {
-        ++call->host->active;
-      } else {
-        call->host->parked.push(*call);
-        call = nullptr;
-      }
-    }
-    --size_;
-    return call;
-  }
+  /// The next call that may begin, or nullptr. It counts as active until end() or step_back().
+  Call* next(Time now);
+  /// What let this call in holds no longer: it must step_back() instead of leaving.
+  [[nodiscard]] bool recalls(const Call& call, Time now) const noexcept;
+  /// A call that was let in does not leave yet. It waits at the head of its lane.
+  void step_back(Call& call, Time now);
 
-  /// An active call of that host has ended, well or not.
-  void end(Host& host) noexcept {
-    --host.active;
-    host.warm = true;
-    resume(host);
-  }
+  struct End {
+    LaneGate::Counts counts = LaneGate::Counts::yes;
+    Breaker::Change change = Breaker::Change::none;
+  };
+  /// An active call has ended, well or not; its lane, host and budget learn from it. `random` in [0, 1).
+  End end(Call& call, Lesson lesson, double random, Time now);
+  /// An active call was given up; nothing is learnt.
+  void end(Call& call, Time now);
   /// A connection to that host stands.
-  void warm(Host& host) noexcept {
-    if (host.warm) return;
-    host.warm = true;
-    resume(host);
-  }
+  void warm(Host& host, Time now);
+  /// Lets in what waited for a time that has come.
+  void wake(Time now);
+  [[nodiscard]] std::optional<Time> next_due() const noexcept { return sleepers_.next_due(); }
 
-  /// For cancel: takes out every call there is. `give(Call&)` may leave() hosts.
+  /// For cancel: takes out every call there is. `give(Call&)` may leave().
   template <class Give>
   void drain(Give give) {
     CallList all;
     while (Call* call = resumed_.pop()) {
-      --call->host->active;
+      withdraw(*call, Time{});
       all.push(*call);
     }
-    for (auto& [origin, host] : hosts_) {
-      while (Call* call = host->parked.pop()) all.push(*call);
-    }
+    for_each_host([&](Host& host) { take_waiting(host, all); });
     while (Call* call = again_.pop()) all.push(*call);
     while (Call* call = fresh_.pop()) all.push(*call);
     size_ = 0;
     while (Call* call = all.pop()) give(*call);
+  }
+  /// Takes out the calls that a host has held back, for which `gives_up(Call&)` says so, and hands them to
+  /// `give(Call&)`, which may leave().
+  template <class GivesUp, class Give>
+  void expire(Host& host, Time now, GivesUp gives_up, Give give) {
+    CallList all, given;
+    take_waiting(host, all);
+    while (Call* call = all.pop()) {
+      if (gives_up(*call)) {
+        --size_;
+        given.push(*call);
+      } else {
+        (call->tried ? call->lane->tried : call->lane->parked).push(*call);
+      }
+    }
+    for (auto& [model, lane] : host.lanes) offer(*lane, now);
+    while (Call* call = given.pop()) give(*call);
   }
 
   /// Most calls at one host at a time.
@@ -149,24 +215,47 @@ class WaitLine {
   [[nodiscard]] std::uint64_t size() const noexcept { return size_; }
   /// False: next() would surely answer nullptr. True: ask it.
   [[nodiscard]] bool ready() const noexcept { return !resumed_.empty() || !again_.empty() || !fresh_.empty(); }
+  [[nodiscard]] std::size_t lane_count() const noexcept { return lane_count_; }
+  /// Lanes with calls first, at most `most`.
+  [[nodiscard]] std::vector<LaneStats> lane_stats(std::size_t most, Time now) const;
 
  private:
-  [[nodiscard]] unsigned limit(const Host& host) const noexcept { return host.warm ? host_max_ : 1; }
-  void resume(Host& host) noexcept {
-    while (host.active < limit(host)) {
-      Call* call = host.parked.pop();
-      if (call == nullptr) return;
-      ++host.active;
-      resumed_.push(*call);
-    }
+  template <class Visit>
+  void for_each_host(Visit visit) {
+    for (auto& [origin, host] : hosts_) visit(*host);
   }
+  void take_waiting(Host& host, CallList& into);
+  [[nodiscard]] Time host_opens_at(const Host& host, Time now) const noexcept;
+  [[nodiscard]] bool may_start(const Lane& lane, const Call& call, Time now) const noexcept;
+  void start(Call& call, Time now);
+  void withdraw(Call& call, Time now);
+  void park(Call& call, Time now);
+  void offer(Lane& lane, Time now);
+  void serve(Host& host, Time now);
+  void wake_by(Sleeper& sleeper, Time at);
+  [[nodiscard]] Call* head_of(Lane& lane) const noexcept;
+  void push_turn(Lane& lane) noexcept;
+  Lane* pop_turn(Host& host) noexcept;
+  void drop_turns(Host& host) noexcept;
+  Breaker::Change learn(Call& call, const Lesson& lesson, double random, Time now);
+  void set_idle(Lane& lane) noexcept;
+  void set_used(Lane& lane) noexcept;
+  void forget_oldest();
 
   unsigned host_max_;
+  LineRules rules_;
   std::uint64_t size_ = 0;
-  CallList resumed_;  // parked until their host had room, which they hold already
+  CallList resumed_;  // let in already, after they had stepped aside
   CallList again_;
   CallList fresh_;
   std::unordered_map<std::string, std::unique_ptr<Host>> hosts_;
+  DueHeap<Sleeper> sleepers_;
+  Host* last_host_ = nullptr;  // of the call that entered last: most tasks name the same
+  Lane* last_lane_ = nullptr;
+  Lane* newest_idle_ = nullptr;
+  Lane* oldest_idle_ = nullptr;
+  std::size_t idle_count_ = 0;
+  std::size_t lane_count_ = 0;
 };
 
 }  // namespace pawl::http

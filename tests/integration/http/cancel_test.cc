@@ -59,7 +59,7 @@ TEST(CallStageCancel, WaitingGivesBackWhatHasNotBegunAndFinishesTheRest) {
   Options options = quick();
   options.parallel_max = 4;
   Caller caller(options);
-  Task& delayed = caller.task(server.url("/later"));
+  Task& delayed = caller.task(server.url("/later"), "POST", R"({"model":"limited"})");
   for (int i = 0; i < 10; ++i) caller.task(server.url());
   caller.take_all();
   ASSERT_TRUE(server.wait_for_held(4));
@@ -91,7 +91,7 @@ TEST(CallStageCancel, AllGivesEverythingBackWithinASecond) {
   options.parallel_max = 50;
   options.time_max = std::chrono::hours(1);  // nothing ends by itself
   Caller caller(options);
-  caller.task(server.url("/later"));
+  caller.task(server.url("/later"), "POST", R"({"model":"limited"})");
   for (int i = 0; i < 200; ++i) caller.task(server.url());
   caller.take_all();
   ASSERT_TRUE(server.wait_for_held(50));

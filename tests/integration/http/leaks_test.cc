@@ -222,6 +222,8 @@ Options mixed_options() {
   options.parallel_max = 64;
   options.retry_max = 1;
   options.retry_delay = options.retry_delay_max = milliseconds(1);
+  options.breaker_failures = 0;  // every failure is an attempt of its own,
+  options.retry_share = 1;       // and nobody waits
   options.redirects = Redirects::follow;
   options.response_bytes_max = kBodyMax;
   return options;

@@ -141,7 +141,7 @@ TEST(CallStageRetry, WaitingForARetryTakesNoPlaceOnTheWire) {
   Options options = quick();
   options.parallel_max = 1;
   Caller caller(options);
-  for (int i = 0; i < 5; ++i) caller.task(server.url("/later"));
+  for (int i = 0; i < 5; ++i) caller.task(server.url("/later"), "POST", R"({"model":")" + std::to_string(i) + "\"}");
   for (int i = 0; i < 5; ++i) caller.task(server.url("/now"));
   caller.take_all();
   ASSERT_TRUE(caller.sink().wait_for(5));

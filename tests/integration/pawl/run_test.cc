@@ -112,6 +112,37 @@ TEST_F(PawlRun, RecordsAServerThatIsNotThere) {
   expect_sound(repo());
 }
 
+TEST_F(PawlRun, KeepsItsRateAndRemembersHowToBehave) {
+  server_ = serve();
+  Asked asked;
+  const std::string file = input("in.jsonl", batch_lines(12, 2, 1, asked));
+  const auto begin = std::chrono::steady_clock::now();
+  Process run(
+      run_words(file, {"--rate", "20/s,2", "--rate-tokens", "1000000/h", "--tokens-by", "/max_tokens", "--adaptive",
+                       "--breaker", "7", "--max-time-first-byte", "50s", "--idle-timeout", "40s"}));
+  ASSERT_EQ(run.wait(), 0) << run.err();
+  EXPECT_GE(std::chrono::steady_clock::now() - begin,
+            std::chrono::milliseconds(500));  // two at once, ten at 20 a second
+  expect_exactly_once_in_order(repo(), asked);
+  const std::string settings = read_file(repo() / ".git/pawl/settings");
+  for (const char* line : {"rate=20/s,2\n", "rate-tokens=1000000/h\n", "tokens-by=/max_tokens\n", "adaptive=1\n",
+                           "breaker=7\n", "max-time-first-byte=50000ms\n", "idle-timeout=40000ms\n"}) {
+    EXPECT_THAT(settings, HasSubstr(line));
+  }
+}
+
+TEST_F(PawlRun, RefusesRatesThatAreNone) {
+  const std::string file = input("in.jsonl", batch_line("a", "s", "q"));
+  for (const char* rate : {"5", "5/", "/s", "-1/s", "5/d", "5/s,", "5/s,0", "5/s,1x", "nan/s", "5/ss", "1e99/s"}) {
+    Process run(run_words(file, {"--rate", rate}));
+    EXPECT_EQ(run.wait(), 2) << rate;
+    EXPECT_THAT(run.err(), HasSubstr("--rate")) << rate;
+  }
+  Process alone(run_words(file, {"--tokens-by", "/x"}));
+  EXPECT_EQ(alone.wait(), 2);
+  EXPECT_THAT(alone.err(), HasSubstr("--rate-tokens"));
+}
+
 TEST_F(PawlRun, TakesSeveralInputsAtOnceAndStandardInput) {
   server_ = serve();
   Asked asked;

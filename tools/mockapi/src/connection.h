@@ -19,6 +19,7 @@ namespace pawl::mockapi {
 struct Connection {
   enum class Phase : std::uint8_t {
     reading,    // taking a request
+    queued,     // waits for a place among the calls that are worked on
     delaying,   // the answer is ready and waits for its time
     writing,    // the answer goes out, up to `allowed`
     dripping,   // waits for its time to allow more
@@ -47,6 +48,8 @@ struct Connection {
   unsigned answers = 0;  // sent on this connection
 
   bool in_call = false;      // the exchange counts as a call
+  bool has_place = false;    // the call is one of those that are worked on
+  double delay_ms = 0;       // until the answer, once it is
   bool close_after = false;  // close once the answer is out
   int status = 0;
   Fault fault = Fault::none;

@@ -63,6 +63,7 @@ void Counts::append_json(std::string& out) const {
       {"connections_total", totals.connections_total},
       {"in_flight", totals.in_flight},
       {"in_flight_peak", totals.in_flight_peak},
+      {"queued", totals.queued},
       {"delayed", totals.delayed},
       {"keys", totals.keys},
       {"key_calls_max", totals.key_calls_max},

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cmath>
 
 #include "loop.h"
@@ -20,7 +21,8 @@ void forget(std::string& text) noexcept {
 }
 
 bool is_control(const Request& request) noexcept {
-  return request.path == "/stats" || request.path == "/stats/keys" || request.path == "/stats/reset";
+  return request.path == "/stats" || request.path == "/stats/keys" || request.path == "/stats/reset" ||
+         request.path == "/capacity";
 }
 
 void append_request_id(std::string& out, std::uint64_t number) {
@@ -49,6 +51,7 @@ void Loop::drive(Connection& connection) {
       case Connection::Phase::reading: step = read_request(connection); break;
       case Connection::Phase::writing: step = write_answer(connection); break;
       case Connection::Phase::lingering: step = linger(connection); break;
+      case Connection::Phase::queued:
       case Connection::Phase::delaying:
       case Connection::Phase::dripping: break;
     }
@@ -128,10 +131,38 @@ Loop::Step Loop::begin_exchange(Connection& connection) {
   }
   if (plan.fault != Fault::rate_limited && plan.fault != Fault::error) api_.answer(request, answer_);
   apply_plan(connection, plan);
-  if (plan.delay_ms <= 0) return start_answer(connection);
-  connection.phase = Connection::Phase::delaying;
-  set_timer(connection, plan.delay_ms);
+  connection.delay_ms = plan.delay_ms;
+  if (plan.fault == Fault::rate_limited) return start_answer(connection);
+  if (capacity_ == 0 || places_taken_ < capacity_) return take_place(connection);
+  connection.phase = Connection::Phase::queued;
+  queue_.push_back(tag_of(connection));
+  ++counts_.totals.queued;
   return Step::wait;
+}
+
+// A place is held while the call is worked on, which is its latency; sending the answer takes none.
+Loop::Step Loop::take_place(Connection& connection) {
+  ++places_taken_;
+  connection.has_place = true;
+  if (connection.delay_ms <= 0) return start_answer(connection);
+  connection.phase = Connection::Phase::delaying;
+  set_timer(connection, connection.delay_ms);
+  return Step::wait;
+}
+
+void Loop::give_place(Connection& connection) noexcept {
+  if (!connection.has_place) return;
+  connection.has_place = false;
+  --places_taken_;
+}
+
+void Loop::admit_queued() {
+  while (!queue_.empty() && (capacity_ == 0 || places_taken_ < capacity_)) {
+    Connection* const connection = find(queue_.front());
+    queue_.pop_front();
+    if (connection == nullptr || connection->phase != Connection::Phase::queued) continue;
+    if (take_place(*connection) == Step::go_on) drive(*connection);
+  }
 }
 
 void Loop::begin_call(Connection& connection, const Request& request) {
@@ -170,6 +201,7 @@ void Loop::apply_plan(Connection& connection, const Plan& plan) {
 
 void Loop::answer_control(Connection& connection, const Request& request) {
   const bool reads = request.method == "GET" || request.method == "HEAD";
+  if (request.path == "/capacity") return answer_capacity(request);
   const bool resets = request.path == "/stats/reset";
   if (resets ? request.method != "POST" : !reads) {
     Api::error(answer_, 405, "invalid_request_error", "method_not_allowed", "this method is not allowed here");
@@ -188,6 +220,23 @@ void Loop::answer_control(Connection& connection, const Request& request) {
     counts_.append_key_lines(answer_.body);
   }
   connection.key = nullptr;
+}
+
+void Loop::answer_capacity(const Request& request) {
+  constexpr unsigned kMost = 1'000'000;
+  unsigned wanted = 0;
+  const char* const end = request.body.data() + request.body.size();
+  const auto [after, error] = std::from_chars(request.body.data(), end, wanted);
+  if (request.method == "PUT" && (error != std::errc{} || after != end || wanted > kMost)) {
+    return Api::error(answer_, 400, "invalid_request_error", "invalid_capacity", "the body is a number up to 1000000");
+  }
+  if (request.method != "PUT" && request.method != "GET") {
+    Api::error(answer_, 405, "invalid_request_error", "method_not_allowed", "this method is not allowed here");
+    answer_.headers = "Allow: GET, PUT\r\n";
+    return;
+  }
+  if (request.method == "PUT") capacity_ = wanted;
+  answer_.body = "{\"capacity\":" + std::to_string(capacity_) + "}\n";
 }
 
 // Answers what is not HTTP, or too much of it, and closes: where the next request begins is unknown.
@@ -232,6 +281,7 @@ void Loop::put_together(Connection& connection, bool head_only) {
 }
 
 Loop::Step Loop::start_answer(Connection& connection) {
+  give_place(connection);
   if (connection.fault == Fault::dropped) {
     ++counts_.totals.dropped;
     --counts_.totals.in_flight;
@@ -308,6 +358,7 @@ Loop::Step Loop::on_timer(Connection& connection) {
     }
     case Connection::Phase::lingering: return close(connection);
     case Connection::Phase::reading:
+    case Connection::Phase::queued:
     case Connection::Phase::writing: break;
   }
   return Step::go_on;

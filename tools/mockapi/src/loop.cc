@@ -27,10 +27,6 @@ constexpr std::chrono::milliseconds kAcceptPause{50};
 constexpr std::uint64_t kListenerTag = ~std::uint64_t{0};
 constexpr std::uint64_t kWakeTag = kListenerTag - 1;
 
-std::uint64_t tag_of(const Connection& connection) noexcept {
-  return std::uint64_t{connection.generation} << 32 | static_cast<std::uint32_t>(connection.fd.get());
-}
-
 Result<void> watch(const Fd& epoll, int fd, std::uint32_t events, std::uint64_t tag) {
   epoll_event event{};
   event.events = events;
@@ -69,6 +65,7 @@ Loop::Loop(const Options& options, Fd listener, Fd epoll, Fd wake, std::uint16_t
       port_(port),
       api_({options.body_bytes, options.created}),
       planner_(options),
+      capacity_(options.capacity),
       scratch_(kScratchBytes),
       now_(Clock::now()) {}
 
@@ -141,6 +138,7 @@ void Loop::wait_and_handle() {
     handle(event.data.u64, event.events);
   }
   expire_timers();
+  admit_queued();
   if (!accepting_ && now_ >= accept_again_) resume_accepting();
 }
 
@@ -151,9 +149,9 @@ void Loop::handle(std::uint64_t tag, std::uint32_t events) {
     ::eventfd_read(wake_.get(), &rung);
     return answer_questions();
   }
-  const auto fd = static_cast<std::size_t>(tag & 0xffffffffu);
-  if (fd >= connections_.size() || !connections_[fd] || connections_[fd]->generation != tag >> 32) return;
-  Connection& connection = *connections_[fd];
+  Connection* const found = find(tag);
+  if (found == nullptr) return;
+  Connection& connection = *found;
   if ((events & (EPOLLHUP | EPOLLERR)) != 0) {
     static_cast<void>(close(connection));
     return;
@@ -162,6 +160,12 @@ void Loop::handle(std::uint64_t tag, std::uint32_t events) {
   if ((events & EPOLLRDHUP) != 0) connection.peer_closing = true;
   if ((events & EPOLLOUT) != 0) connection.writable = true;
   drive(connection);
+}
+
+Connection* Loop::find(std::uint64_t tag) noexcept {
+  const auto fd = static_cast<std::size_t>(tag & 0xffffffffu);
+  if (fd >= connections_.size() || !connections_[fd] || connections_[fd]->generation != tag >> 32) return nullptr;
+  return connections_[fd].get();
 }
 
 std::int64_t Loop::nanoseconds_to_wait() const noexcept {
@@ -229,6 +233,7 @@ void Loop::resume_accepting() noexcept {
 
 Loop::Step Loop::close(Connection& connection) {
   timers_.cancel(connection.timer);
+  give_place(connection);
   if (connection.in_call) {
     --counts_.totals.in_flight;
     ++counts_.totals.abandoned;

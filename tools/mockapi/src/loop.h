@@ -6,6 +6,7 @@
 
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -55,6 +56,7 @@ class Loop {
   void wait_and_handle();
   void handle(std::uint64_t tag, std::uint32_t events);
   [[nodiscard]] std::int64_t nanoseconds_to_wait() const noexcept;
+  [[nodiscard]] Connection* find(std::uint64_t tag) noexcept;
   void expire_timers();
   void set_timer(Connection& connection, double delay_ms);
   void answer_questions();
@@ -74,6 +76,10 @@ class Loop {
   void answer_control(Connection& connection, const Request& request);
   void refuse(Connection& connection);
   void put_together(Connection& connection, bool head_only);
+  [[nodiscard]] Step take_place(Connection& connection);
+  void give_place(Connection& connection) noexcept;
+  void admit_queued();
+  void answer_capacity(const Request& request);
   [[nodiscard]] Step start_answer(Connection& connection);
   [[nodiscard]] Step write_answer(Connection& connection);
   [[nodiscard]] Step finish_answer(Connection& connection);
@@ -92,7 +98,10 @@ class Loop {
   Counts counts_;
   TimerHeap<Connection> timers_;
   std::vector<std::unique_ptr<Connection>> connections_;  // by descriptor
-  std::vector<char> scratch_;                             // what recv() fills
+  unsigned capacity_;                                     // calls worked on at once; 0: no bound
+  unsigned places_taken_ = 0;
+  std::deque<std::uint64_t> queue_;  // tags of connections that wait for a place; some may be gone
+  std::vector<char> scratch_;        // what recv() fills
   Answer answer_;
   Clock::time_point now_;  // when the current batch of events was got
   std::uint64_t answer_number_ = 0;
@@ -106,6 +115,11 @@ class Loop {
   bool stopping_ = false;
   bool ended_ = false;
 };
+
+/// Names a connection for as long as it lives, and no other one afterwards.
+[[nodiscard]] inline std::uint64_t tag_of(const Connection& connection) noexcept {
+  return std::uint64_t{connection.generation} << 32 | static_cast<std::uint32_t>(connection.fd.get());
+}
 
 /// Processor time of the calling thread.
 [[nodiscard]] double thread_cpu_ms() noexcept;

@@ -40,7 +40,7 @@ constexpr const char* kExamples = R"(Examples:
   curl -s http://127.0.0.1:8080/stats
 
 Endpoints: POST /v1/chat/completions, /v1/completions, /v1/embeddings; /echo; /status/N;
-GET /stats, GET /stats/keys, POST /stats/reset.
+GET /stats, GET /stats/keys, POST /stats/reset; GET and PUT /capacity (the body is the number).
 Ends on SIGINT or SIGTERM with a line of counts. Exit codes: 0 ended by a signal, 2 wrong usage, 3 cannot listen.)";
 
 void describe(CLI::App& app, Arguments& arguments) {
@@ -57,6 +57,7 @@ void describe(CLI::App& app, Arguments& arguments) {
       ->capture_default_str();
   app.add_option("--rate-limit", server.rate_limit_per_s, "calls per second beyond which 429 is answered; 0: none");
   app.add_option("--retry-after", arguments.retry_after, "what a 429 asks for (default: until the next call is free)");
+  app.add_option("--capacity", server.capacity, "calls worked on at once, the others wait; 0: no bound");
   app.add_option("--drop-rate", server.drop_rate, "share of calls whose connection is closed without an answer");
   app.add_option("--truncate-rate", server.truncate_rate, "share of calls that get half of the promised body");
   app.add_option("--slow-rate", server.slow_rate, "share of calls whose body is dripped");

@@ -121,6 +121,7 @@ Result<void> Options::validate() const {
     return failure(ErrorCode::usage, "rate limit must be 0 (none) to 1000000000 calls per second");
   if (retry_after && (retry_after->count() < 0 || static_cast<double>(retry_after->count()) > kLongestMs))
     return failure(ErrorCode::usage, "retry-after must be 0 to 24 hours");
+  if (capacity > 1'000'000) return failure(ErrorCode::usage, "capacity must be 0 (no bound) to 1000000 calls");
   if (body_bytes > 1ull << 30) return failure(ErrorCode::usage, "answers must be at most 1 GiB");
   return {};
 }

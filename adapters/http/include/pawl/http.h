@@ -13,6 +13,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <pawl/error.h>
@@ -61,6 +62,19 @@ enum class StreamCalls : std::uint8_t {
             // given up with it too, uncalled: what must come one after the other must not skip one.
 };
 
+/// So much in a while, as a token bucket: it begins full, and what is not used adds up to the burst.
+struct Rate {
+  double count = 0;                     // 0: no bound; else up to 1e12
+  std::chrono::milliseconds per{1000};  // 1 s … 24 h
+  double burst = 0;                     // most at once; 0: what comes in a second, at least 1
+};
+
+/// How many calls are in flight to a lane, within Options::parallel_max.
+enum class Concurrency : std::uint8_t {
+  fixed,     // as many as there are
+  adaptive,  // as many as the server works on at once, found from its latency and followed
+};
+
 struct PAWL_API Options {
   unsigned parallel_max = 256;                        // 1 … 65,536 requests on the wire
   unsigned parallel_max_host = 0;                     // the same for one origin; 0: no limit of its own
@@ -72,19 +86,29 @@ struct PAWL_API Options {
   std::chrono::milliseconds retry_time_max{0};  // no retry begins later than this after the first attempt; 0: none
   std::chrono::milliseconds time_max{600'000};  // 1 ms … 24 h: one attempt, redirects included
   std::chrono::milliseconds connect_timeout{10'000};  // 1 ms … 24 h: name look-up, connection and TLS handshake
-  std::uint64_t response_bytes_max = 64ull << 20;     // ≥ 1: body after content-coding is undone
-  std::vector<std::string> headers;                   // "Name: value" for every request; a task's own come first
-  std::string bearer;                                 // secret; sent as `Authorization: Bearer …`; empty: none
-  std::vector<std::string> secrets;     // that `headers` hold: where an answer repeats one of these or the
-                                        // bearer, or a message a proxy's credentials, "[secret]" is put;
-                                        // in answers only secrets of 8 bytes or more
-  std::string proxy;                    // URL; empty: http_proxy, https_proxy, all_proxy, no_proxy
-  std::string unix_socket;              // path of a socket to connect to, whatever host a URL names; no
-                                        // proxy then
-  bool compressed = true;               // ask for gzip or deflate; undone before the outcome
-  std::vector<std::string> connect_to;  // "HOST:PORT:TO_HOST:TO_PORT", as curl's --connect-to: where to
-                                        // connect for a URL's host and port instead
-  std::string ca_file;                  // PEM; empty: CURL_CA_BUNDLE, SSL_CERT_FILE, the system's own
+  std::chrono::milliseconds first_byte_time_max{0};   // … 24 h: from the connection to the response's first byte,
+                                                      // sending the request included; 0: only time_max
+  std::chrono::milliseconds idle_time_max{0};         // … 24 h: between two bytes of the response; 0: only time_max
+  Rate rate;                                          // calls of each lane (see CallStage)
+  Rate rate_tokens;                                   // tokens of each lane
+  std::string tokens_by;  // JSON pointer to the tokens a call will use, in its body; empty: a fourth of the
+                          // body's bytes and max_completion_tokens, max_output_tokens or max_tokens, times n
+  Concurrency concurrency = Concurrency::fixed;
+  unsigned breaker_failures = 20;  // in a row that show that an origin is down; 0: it is never held to be
+  double retry_share = 0.1;        // 0 … 1 of the calls to an origin may be retries while most of them fail
+  std::uint64_t response_bytes_max = 64ull << 20;  // ≥ 1: body after content-coding is undone
+  std::vector<std::string> headers;                // "Name: value" for every request; a task's own come first
+  std::string bearer;                              // secret; sent as `Authorization: Bearer …`; empty: none
+  std::vector<std::string> secrets;                // that `headers` hold: where an answer repeats one of these or the
+                                                   // bearer, or a message a proxy's credentials, "[secret]" is put;
+                                                   // in answers only secrets of 8 bytes or more
+  std::string proxy;                               // URL; empty: http_proxy, https_proxy, all_proxy, no_proxy
+  std::string unix_socket;                         // path of a socket to connect to, whatever host a URL names; no
+                                                   // proxy then
+  bool compressed = true;                          // ask for gzip or deflate; undone before the outcome
+  std::vector<std::string> connect_to;             // "HOST:PORT:TO_HOST:TO_PORT", as curl's --connect-to: where to
+                                                   // connect for a URL's host and port instead
+  std::string ca_file;                             // PEM; empty: CURL_CA_BUNDLE, SSL_CERT_FILE, the system's own
   Version version = Version::http1_1;
   Redirects redirects = Redirects::refuse;
   OnUnknown on_unknown = OnUnknown::retry;
@@ -111,6 +135,24 @@ struct PAWL_API Options {
 /// Its own headers have one.
 [[nodiscard]] PAWL_API bool has_idempotency_key(const Request& request) noexcept;
 
+enum class BreakerState : std::uint8_t {
+  closed,     // calls leave
+  open,       // none does
+  half_open,  // one asks whether the host is back
+};
+[[nodiscard]] PAWL_API std::string_view name_of(BreakerState state) noexcept;
+
+/// A lane as it was a moment ago.
+struct LaneStats {
+  std::string origin;                           // "https://api.example.com:443"
+  std::string model;                            // as its bodies spell it; empty: they name none
+  std::uint64_t in_flight = 0;                  // calls on the wire, or about to be
+  std::uint64_t waiting = 0;                    // for their turn, a time or another attempt
+  unsigned limit = 0;                           // calls at once; 0: no bound of its own
+  std::chrono::milliseconds paused{0};          // for so long nothing leaves; 0: it is not paused
+  BreakerState breaker = BreakerState::closed;  // its origin's
+};
+
 /// Monotonic counts since the stage was made, and how long attempts took.
 struct Stats {
   std::uint64_t attempts_started = 0;
@@ -125,16 +167,37 @@ struct Stats {
   double attempt_p90_ms = 0;
   double attempt_p99_ms = 0;
   double attempt_max_ms = 0;
-  std::uint64_t events = 0;  // how often last_event has been set
-  std::string last_event;    // what a person should know: "127.0.0.1:8080: connect_failed, next try in 3 s"
+  std::vector<LaneStats> lanes;  // at most kLaneStatsMax, those in use first; as they were when this was last asked for
+  std::uint64_t lanes_held = 0;  // of them, those that are paused or whose host is down
+  std::uint64_t events = 0;      // how often last_event has been set
+  std::string last_event;        // what a person should know: "127.0.0.1:8080: connect_failed, next try in 3 s"
 };
 
+inline constexpr std::size_t kLaneStatsMax = 64;
+
+/// Calls go in lanes. A lane is an origin (scheme, host, port) and the `model` that a JSON body names, if it does. What
+/// a server says of its limits (429, Retry-After, retry-after-ms, x-ratelimit-…, RateLimit) holds for the lane: it
+/// pauses and then begins gently, its other calls wait in line, and calls that were under way when the lane learnt of
+/// the limit and are refused too use up no attempt (unless `retry_max` is 0). Other lanes go on.
+///
+/// An origin whose calls fail to connect or end with a 5xx `breaker_failures` times in a row is held to be down: its
+/// tasks wait, one call at a time asks whether it is back, after `retry_delay` at first and each time after twice as
+/// long (at most 30 s and `retry_delay_max`), and the first that is answered lets all go on, gently. This waiting ends
+/// by `retry_time_max` alone, counted from a task's first attempt, or, for tasks without one, from when the host went
+/// down. But of an origin that has never answered, each time it is asked in vain counts as an attempt of all that wait;
+/// and a name that is not found there is no host that is down. Tasks that are given up without an attempt fail as
+/// `host_down`, others as their last attempt did.
+///
+/// While more than half of an origin's calls fail, retries are at most `retry_share` of its calls in ten seconds, and
+/// at least ten; who may not retry yet waits, and uses up no attempt by it.
+///
 /// Every live task comes back with an outcome: `answered` for any whole HTTP response that is not retried, else
 /// `failed` with one of these error codes:
 ///   dns_failed, connect_failed, connection_reset, timeout, tls_failed, truncated, proxy_failed, out_of_memory (all
 ///   retried first);
 ///   certificate_invalid, tls_setup_failed, bad_response, response_too_large, too_many_redirects, bad_redirect,
-///   bad_url, bad_request, proxy_refused, call_failed (never retried).
+///   bad_url, bad_request, proxy_refused, call_failed, host_down (never
+///   retried).
 /// A request that goes out on a kept connection and meets its end before anything of an answer is sent once more on a
 /// new one, within the same attempt.
 /// Retried too: status 408 429 500 502 503 504 522 524, unless x-should-retry says otherwise. cancel() gives tasks

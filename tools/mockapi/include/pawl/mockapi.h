@@ -6,7 +6,7 @@
 // be no enemies: a request body of up to `max_body_bytes` is held in memory for each connection.
 //
 // Endpoints: POST /v1/chat/completions, /v1/completions, /v1/embeddings; /echo; /status/N; GET /stats, GET
-// /stats/keys, POST /stats/reset. The /stats family is never delayed, faulted, limited or counted.
+// /stats/keys, POST /stats/reset; GET and PUT /capacity. The last four are never delayed, faulted, limited or counted.
 #pragma once
 
 #include <chrono>
@@ -50,9 +50,10 @@ struct Options {
   double rate_limit_per_s = 0;        // 0: none. Beyond it 429 at once; a token bucket that holds one second's worth
   std::optional<std::chrono::milliseconds> retry_after;  // what a 429 (and an injected 503) asks for; default: the
                                                          // time until the bucket has a token
-  std::uint64_t body_bytes = 0;                          // answers of /v1/… are padded to this size; at most 1 GiB
-  std::uint64_t max_body_bytes = 128ull << 20;           // larger requests get 413
-  std::uint64_t seed = 1;                                // of latency and faults, drawn in order of arrival
+  unsigned capacity = 0;         // calls worked on at once, the others wait in order of arrival; 0: no bound
+  std::uint64_t body_bytes = 0;  // answers of /v1/… are padded to this size; at most 1 GiB
+  std::uint64_t max_body_bytes = 128ull << 20;  // larger requests get 413
+  std::uint64_t seed = 1;                       // of latency and faults, drawn in order of arrival
   std::int64_t created = 0;   // "created" of every answer, for runs that must be the same byte for byte; 0: the clock
   bool stats_per_key = true;  // count calls per Idempotency-Key: memory grows with the number of distinct keys
   unsigned close_after = 0;   // answers per connection; 0: no bound
@@ -78,6 +79,7 @@ struct Stats {
   std::uint64_t connections_total = 0;
   std::uint64_t in_flight = 0;  // calls not answered yet, now
   std::uint64_t in_flight_peak = 0;
+  std::uint64_t queued = 0;   // calls that had to wait for a place
   std::uint64_t delayed = 0;  // calls that were given a latency above zero
   double delay_ms_sum = 0;    // of the latencies given, as planned
   double delay_ms_max = 0;
