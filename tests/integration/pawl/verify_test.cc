@@ -290,7 +290,8 @@ TEST_F(PawlVerify, IsCleanBesideALiveRunAfterAKillAndAfterResume) {
     Process({"git", "-C", repo().string(), "commit", "-q", "--allow-empty", "-m", "by hand"}).wait();
   }
   run.signal(SIGKILL);
-  ASSERT_EQ(run.wait(), -SIGKILL);
+  const int ended = run.wait();
+  ASSERT_TRUE(ended == -SIGKILL || ended == 0) << ended;  // 0: verify took longer than the rest of the run
   const Verified killed = verify(repo());
   EXPECT_EQ(killed.code, 0) << killed.out;
   Process resume(pawl({"resume", repo().string()}));
