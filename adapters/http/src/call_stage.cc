@@ -243,7 +243,7 @@ bool CurlCallStage::may_call(Task& task) {
     return false;
   }
   Refusal refusal = check_.check(task.request);
-  std::string_view code = name_of(refusal.failure);
+  std::string_view code = code_of(refusal.failure);
   if (task.in_doubt && setup_.options.on_unknown == OnUnknown::fail) {
     code = "unknown_outcome";
     refusal.text = "the call may have been on its way when its process died; nothing is known of its outcome";

@@ -8,7 +8,7 @@ namespace pawl::http {
 // CURLE_OUT_OF_MEMORY (see memory.h).
 static constexpr int kCurlTooLarge = 100;
 
-std::string_view name_of(Failure failure) noexcept {
+std::string_view code_of(Failure failure) noexcept {
   switch (failure) {
     case Failure::none: return "";
     case Failure::dns_failed: return "dns_failed";

@@ -30,7 +30,7 @@ enum class Failure : std::uint8_t {
   host_down,
 };
 
-[[nodiscard]] std::string_view name_of(Failure failure) noexcept;
+[[nodiscard]] std::string_view code_of(Failure failure) noexcept;
 
 /// Whether another attempt may well succeed: the connection failed, not the request.
 [[nodiscard]] bool transient(Failure failure) noexcept;

@@ -28,7 +28,7 @@ void write_outcome(Outcome& outcome, const Attempt& last, std::string failure_te
   outcome.kind = Outcome::Kind::failed;
   outcome.body.clear();
   outcome.content_type.clear();
-  outcome.error_code = name_of(last.failure);
+  outcome.error_code = code_of(last.failure);
   outcome.error_message = std::move(failure_text);
 }
 

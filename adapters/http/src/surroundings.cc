@@ -117,7 +117,7 @@ std::string_view host_text(const Host& host) noexcept {
 }
 
 static std::string ending_text(const Attempt& attempt) {
-  if (attempt.failure != Failure::none) return std::string(name_of(attempt.failure));
+  if (attempt.failure != Failure::none) return std::string(code_of(attempt.failure));
   return attempt.status == 429 ? "rate limited" : "status " + std::to_string(attempt.status);
 }
 

@@ -128,7 +128,7 @@ TEST(LibcurlMemory, AFailedAllocationIsNotedOnceAndOnThisThread) {
 TEST(Failure, EveryOneHasANameOfItsOwn) {
   std::vector<std::string_view> names;
   for (int i = 0; i <= static_cast<int>(Failure::call_failed); ++i) {
-    names.push_back(name_of(static_cast<Failure>(i)));
+    names.push_back(code_of(static_cast<Failure>(i)));
   }
   std::sort(names.begin(), names.end());
   EXPECT_EQ(std::adjacent_find(names.begin(), names.end()), names.end());

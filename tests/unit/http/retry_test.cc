@@ -62,7 +62,7 @@ TEST(RetryDelay, FollowsStatusAndFailureClass) {
   };
   for (const auto& c : cases) {
     const Attempt attempt{.number = 1, .failure = c.failure, .status = c.status};
-    EXPECT_EQ(retry_delay(kPolicy, attempt, 0.5).has_value(), c.retried) << c.status << ' ' << name_of(c.failure);
+    EXPECT_EQ(retry_delay(kPolicy, attempt, 0.5).has_value(), c.retried) << c.status << ' ' << code_of(c.failure);
   }
 }
 
