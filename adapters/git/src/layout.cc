@@ -96,37 +96,17 @@ Result<PathTemplate> PathTemplate::parse(std::string_view text) {
                                                                           {"query", Field::query},
                                                                           {"stream", Field::stream},
                                                                           {"id", Field::id}}};
-  const std::string quoted = "path template '" + std::string(text) + "': ";
-  if (text.empty()) return failure(ErrorCode::usage, "the path template is empty");
+  auto pieces = parse_template("path", text, kFields);
+  if (!pieces) return std::unexpected(pieces.error());
   PathTemplate parsed;
-  while (!text.empty()) {
-    const std::size_t brace = text.find_first_of("{}");
-    if (brace != 0) {
-      parsed.pieces_.push_back({Field::literal, std::string(text.substr(0, brace))});
-      text.remove_prefix(brace == std::string_view::npos ? text.size() : brace);
-      continue;
-    }
-    const std::size_t end = text.find('}');
-    if (text.front() == '}' || end == std::string_view::npos) {
-      return failure(ErrorCode::usage, quoted + "a brace has no partner");
-    }
-    const std::string_view name = text.substr(1, end - 1);
-    const auto* known = kFields.begin();
-    while (known != kFields.end() && known->first != name) ++known;
-    if (known == kFields.end()) {
-      return failure(ErrorCode::usage, quoted + "there is no field {" + std::string(name) +
-                                           "}; there are {host} {path} {query} {stream} {id}");
-    }
-    parsed.pieces_.push_back({known->second, {}});
-    text.remove_prefix(end + 1);
-  }
+  parsed.pieces_ = std::move(*pieces);
   return parsed;
 }
 
 void PathTemplate::fill(const Request& request, std::string& path) const {
   const UrlParts url = split_url(request.url);
   PathWriter writer(path);
-  for (const Piece& piece : pieces_) {
+  for (const auto& piece : pieces_) {
     switch (piece.field) {
       case Field::literal: add_splitting(writer, piece.text); break;
       case Field::stream: add_splitting(writer, request.stream); break;

@@ -11,6 +11,8 @@
 #include <pawl/error.h>
 #include <pawl/task.h>
 
+#include "template_text.h"
+
 namespace pawl::git {
 
 /// The parts of an absolute http or https URL that name a resource. Views into it. No user, password or fragment.
@@ -34,11 +36,7 @@ class PathTemplate {
 
  private:
   enum class Field { literal, host, path, query, stream, id };
-  struct Piece {
-    Field field = Field::literal;
-    std::string text;  // of a literal
-  };
-  std::vector<Piece> pieces_;
+  std::vector<TemplatePiece<Field>> pieces_;
 };
 
 }  // namespace pawl::git

@@ -57,34 +57,13 @@ Result<SubjectTemplate> SubjectTemplate::parse(std::string_view text) {
                                                                           {"host", Field::host},
                                                                           {"run", Field::run},
                                                                           {"date", Field::date}}};
-  const std::string quoted = "message template '" + std::string(text) + "': ";
-  if (text.empty()) return failure(ErrorCode::usage, "the message template is empty");
   if (text.find_first_of("\r\n") != std::string_view::npos) {
-    return failure(ErrorCode::usage, quoted + "a subject is one line");
+    return failure(ErrorCode::usage, "message template '" + std::string(text) + "': a subject is one line");
   }
+  auto pieces = parse_template("message", text, kFields);
+  if (!pieces) return std::unexpected(pieces.error());
   SubjectTemplate parsed;
-  while (!text.empty()) {
-    const std::size_t brace = text.find_first_of("{}");
-    if (brace != 0) {
-      parsed.pieces_.push_back({Field::literal, std::string(text.substr(0, brace))});
-      text.remove_prefix(brace == std::string_view::npos ? text.size() : brace);
-      continue;
-    }
-    const std::size_t end = text.find('}');
-    if (text.front() == '}' || end == std::string_view::npos) {
-      return failure(ErrorCode::usage, quoted + "a brace has no partner");
-    }
-    const std::string_view name = text.substr(1, end - 1);
-    const auto* known = kFields.begin();
-    while (known != kFields.end() && known->first != name) ++known;
-    if (known == kFields.end()) {
-      std::string all;
-      for (const auto& [other, field] : kFields) all += " {" + std::string(other) + "}";
-      return failure(ErrorCode::usage, quoted + "there is no field {" + std::string(name) + "}; there are" + all);
-    }
-    parsed.pieces_.push_back({known->second, {}});
-    text.remove_prefix(end + 1);
-  }
+  parsed.pieces_ = std::move(*pieces);
   return parsed;
 }
 
@@ -113,7 +92,7 @@ std::string SubjectTemplate::value(Field field, const SubjectFields& fields) {
 
 std::string SubjectTemplate::fill(const SubjectFields& fields) const {
   std::string subject;
-  for (const Piece& piece : pieces_) {
+  for (const auto& piece : pieces_) {
     append_shortened(subject, piece.field == Field::literal ? piece.text : value(piece.field, fields), kSubjectColumns);
   }
   return subject;

@@ -13,6 +13,8 @@
 #include <pawl/error.h>
 #include <pawl/task.h>
 
+#include "template_text.h"
+
 namespace pawl::git {
 
 /// What a subject is made of.
@@ -37,13 +39,9 @@ class SubjectTemplate {
 
  private:
   enum class Field { literal, summary, results, streams, stream, id, status, host, run, date };
-  struct Piece {
-    Field field = Field::literal;
-    std::string text;  // of a literal
-  };
   [[nodiscard]] static std::string value(Field field, const SubjectFields& fields);
 
-  std::vector<Piece> pieces_;
+  std::vector<TemplatePiece<Field>> pieces_;
 };
 
 }  // namespace pawl::git

@@ -1,17 +1,18 @@
 // Every way in which a server breaks the protocol, and what becomes of it: one row each. Two attempts are allowed, so a
 // row says whether the fault is retried. Afterwards the same stage calls the same server in good order: a fault must
 // not reach the next call.
-#include <zlib.h>
 
 #include <functional>
 #include <ostream>
 
+#include "deflate.h"
 #include "harness.h"
 
 namespace pawl::http {
 namespace {
 
 using std::chrono::milliseconds;
+using test::packed;
 
 enum class Ending { close, reset, stay, hang };
 
@@ -27,21 +28,6 @@ struct Fault {
 };
 
 void PrintTo(const Fault& fault, std::ostream* out) { *out << fault.name; }
-
-std::string packed(const std::string& plain, int window_bits = 15 + 16) {
-  std::string out(compressBound(plain.size()) + 64, '\0');
-  z_stream stream{};
-  EXPECT_EQ(deflateInit2(&stream, 9, Z_DEFLATED, window_bits, 8, Z_DEFAULT_STRATEGY), Z_OK);
-  std::string in = plain;
-  stream.next_in = reinterpret_cast<Bytef*>(in.data());
-  stream.avail_in = static_cast<uInt>(in.size());
-  stream.next_out = reinterpret_cast<Bytef*>(out.data());
-  stream.avail_out = static_cast<uInt>(out.size());
-  EXPECT_EQ(deflate(&stream, Z_FINISH), Z_STREAM_END);
-  out.resize(out.size() - stream.avail_out);
-  deflateEnd(&stream);
-  return out;
-}
 
 std::string gzip(const std::string& bytes, const std::string& coding = "gzip") {
   return response(200, bytes, "Content-Encoding: " + coding + "\r\n");
@@ -202,8 +188,8 @@ std::vector<Fault> coding_faults() {
       {"GzipInTwoMembers", gzip(good + good), stay, "200 abcabc", 1},
       {"GzipOfNothing", gzip(""), stay, "200 ", 1},
       {"GzipTheOldName", gzip(good, "X-GZIP"), stay, "200 abc", 1},
-      {"Deflate", gzip(packed("abc", 15), "deflate"), stay, "200 abc", 1},
-      {"DeflateBare", gzip(packed("abc", -15), "deflate"), stay, "200 abc", 1},
+      {"Deflate", gzip(packed("abc", test::kZlib), "deflate"), stay, "200 abc", 1},
+      {"DeflateBare", gzip(packed("abc", test::kBareDeflate), "deflate"), stay, "200 abc", 1},
       {"Identity", gzip("abc", "identity"), stay, "200 abc", 1},
       {"GzipIsGarbage", gzip("nope, this is text"), stay, "bad_response", 1},
       {"GzipTruncated", gzip(packed(plain).substr(0, 40)), stay, "truncated", 2},

@@ -1,7 +1,6 @@
 // Outcomes of every kind, many of them, in one life of a stage: nothing may be left of them. PAWL_OUTCOMES says how
 // many; the default is what a test may take of everybody's time.
 #include <unistd.h>
-#include <zlib.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -10,6 +9,7 @@
 #include <iostream>
 #include <random>
 
+#include "deflate.h"
 #include "harness.h"
 #include "temp_dir.h"
 #include "tls_server.h"
@@ -18,6 +18,7 @@ namespace pawl::http {
 namespace {
 
 using std::chrono::milliseconds;
+using test::packed;
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr bool kSanitized = true;  // what it sets aside says nothing
@@ -43,21 +44,6 @@ std::size_t resident_bytes() {
   std::size_t total = 0, resident = 0;
   statm >> total >> resident;
   return resident * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-}
-
-std::string packed(const std::string& plain) {
-  std::string out(compressBound(plain.size()) + 64, '\0');
-  z_stream stream{};
-  EXPECT_EQ(deflateInit2(&stream, 9, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY), Z_OK);
-  std::string in = plain;
-  stream.next_in = reinterpret_cast<Bytef*>(in.data());
-  stream.avail_in = static_cast<uInt>(in.size());
-  stream.next_out = reinterpret_cast<Bytef*>(out.data());
-  stream.avail_out = static_cast<uInt>(out.size());
-  EXPECT_EQ(deflate(&stream, Z_FINISH), Z_STREAM_END);
-  out.resize(out.size() - stream.avail_out);
-  deflateEnd(&stream);
-  return out;
 }
 
 /// How a kind of call ends, of two attempts, and how often in a thousand there is one.

@@ -1,7 +1,5 @@
 #include "content_coding.h"
 
-#include <zlib.h>
-
 #include <algorithm>
 #include <cstdlib>
 #include <random>
@@ -10,34 +8,22 @@
 
 #include <gtest/gtest.h>
 
+#include "deflate.h"
 #include "failure.h"
 #include "memory.h"
 
 namespace pawl::http {
 namespace {
 
+using test::packed;
 using Verdict = ContentDecoder::Verdict;
-
-std::string packed(const std::string& plain, int window_bits) {
-  std::string out(compressBound(plain.size()) + 64, '\0');
-  z_stream stream{};
-  EXPECT_EQ(deflateInit2(&stream, 6, Z_DEFLATED, window_bits, 8, Z_DEFAULT_STRATEGY), Z_OK);
-  std::string in = plain;
-  stream.next_in = reinterpret_cast<Bytef*>(in.data());
-  stream.avail_in = static_cast<uInt>(in.size());
-  stream.next_out = reinterpret_cast<Bytef*>(out.data());
-  stream.avail_out = static_cast<uInt>(out.size());
-  EXPECT_EQ(deflate(&stream, Z_FINISH), Z_STREAM_END);
-  out.resize(out.size() - stream.avail_out);
-  deflateEnd(&stream);
-  return out;
-}
 
 struct Format {
   Coding coding;
   int window_bits;
 };
-constexpr Format kFormats[] = {{Coding::gzip, 31}, {Coding::deflate, 15}, {Coding::deflate, -15}};
+constexpr Format kFormats[] = {
+    {Coding::gzip, test::kGzip}, {Coding::deflate, test::kZlib}, {Coding::deflate, test::kBareDeflate}};
 
 std::string some_text(std::mt19937_64& random, std::size_t size) {
   std::string text;
@@ -68,7 +54,7 @@ TEST(ContentDecoder, DecodesInPiecesOfAnySizeAndKnowsWhenItIsWhole) {
 TEST(ContentDecoder, AnyCutIsNotWholeAndAnyFlippedBitDoesNoHarm) {
   std::mt19937_64 random(8);
   const std::string plain = some_text(random, 2'000);
-  const std::string bytes = packed(plain, 31);
+  const std::string bytes = packed(plain);
   for (std::size_t cut = 1; cut < bytes.size(); ++cut) {
     ContentDecoder decoder(Coding::gzip);
     std::string out;
@@ -87,7 +73,7 @@ TEST(ContentDecoder, AnyCutIsNotWholeAndAnyFlippedBitDoesNoHarm) {
 }
 
 TEST(ContentDecoder, StopsAtTheBound) {
-  const std::string bytes = packed(std::string(1'000'000, 'b'), 31);
+  const std::string bytes = packed(std::string(1'000'000, 'b'));
   for (const std::uint64_t most : {0u, 1u, 16'383u, 16'384u, 16'385u, 999'999u}) {
     ContentDecoder decoder(Coding::gzip);
     std::string out;
