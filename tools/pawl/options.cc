@@ -178,16 +178,25 @@ static void add_budget_options(CLI::App& command, RunOptions& options) {
       ->group("Budget");
 }
 
+/// What is wrong with a rate; empty: nothing.
+static std::string rate_fault(const std::string& text) {
+  RateText rate;
+  if (lexical_cast(text, rate)) return {};
+  return "expected a count and s, m or h, such as 500/m, or with a burst 500/m,50; got '" + text + "'";
+}
+
 static void add_manners_options(CLI::App& command, RunOptions& options) {
   command
       .add_option("--rate", options.rate,
                   "calls to each lane: 10/s, 500/m or 90000/h, and how many at once: 500/m,50 (default what comes in a "
                   "second). A lane is a host and, where bodies are JSON and name one, a model")
+      ->check(rate_fault)
       ->type_name("N/s|m|h[,BURST]")
       ->group("Manners");
   command
       .add_option("--rate-tokens", options.rate_tokens,
                   "tokens of each lane; estimated before a call, corrected by its answer's usage.total_tokens")
+      ->check(rate_fault)
       ->type_name("N/s|m|h[,BURST]")
       ->group("Manners");
   command

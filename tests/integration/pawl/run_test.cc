@@ -136,6 +136,7 @@ TEST_F(PawlRun, RefusesRatesThatAreNone) {
   for (const char* rate : {"5", "5/", "/s", "-1/s", "5/d", "5/s,", "5/s,0", "5/s,1x", "nan/s", "5/ss", "1e99/s"}) {
     Process run(run_words(file, {"--rate", rate}));
     EXPECT_EQ(run.wait(), 2) << rate;
+    EXPECT_THAT(run.err(), HasSubstr("such as 500/m")) << rate;
     EXPECT_THAT(run.err(), HasSubstr("--rate")) << rate;
   }
   Process alone(run_words(file, {"--tokens-by", "/x"}));
