@@ -72,22 +72,26 @@ class Breaker {
 
   /// Failures since the last good call.
   [[nodiscard]] std::uint64_t failures() const noexcept { return failures_; }
+  /// How often it opened since it was closed last; 0: it is closed.
+  [[nodiscard]] unsigned trips() const noexcept { return trips_; }
   /// When it opened, or opened last. REQUIRES: it is not closed.
   [[nodiscard]] Time down_since() const noexcept { return down_since_; }
   [[nodiscard]] Time until() const noexcept { return until_; }
 
  private:
+  static constexpr unsigned kTripsMax = 64;  // what the delay can double at all
+
   void open(const Policy& policy, double random, Time now) noexcept {
     auto delay = policy.delay;
     for (unsigned i = 0; i < trips_ && delay < policy.delay_max && delay.count() > 0; ++i) delay *= 2;
     delay = std::min(delay, policy.delay_max);
-    if (trips_ < 64) ++trips_;
+    trips_ = trips_ < kTripsMax ? trips_ + 1 : kTripsMax - 1;  // by turns odd and even
     state_ = BreakerState::open;
     until_ = now + delay - std::chrono::duration_cast<std::chrono::nanoseconds>(delay * random / 4);
   }
 
   BreakerState state_ = BreakerState::closed;
-  unsigned trips_ = 0;  // since it was closed
+  unsigned trips_ = 0;
   std::uint64_t failures_ = 0;
   Time down_since_{};
   Time until_{};

@@ -125,13 +125,13 @@ void WaitLine::park(Call& call, Time now) {
   offer(lane, now);
 }
 
-/// The call of the lane whose turn is next. Whether a host is back is asked with a new call if there is one: what
-/// failed before may fail for a reason of its own.
+/// The call of the lane whose turn is next. Whether a host is back is asked with a new call and with one that was tried
+/// by turns: what failed before may fail for a reason of its own, and a server may fail each call once.
 Call* WaitLine::head_of(Lane& lane) const noexcept {
-  const bool probing = lane.host.breaker.state() != BreakerState::closed;
+  const bool ask_with_new = lane.host.breaker.trips() % 2 == 1;
   Call* const tried = lane.tried.first();
   Call* const parked = lane.parked.first();
-  if (tried == nullptr || (probing && parked != nullptr)) return parked;
+  if (tried == nullptr || (ask_with_new && parked != nullptr)) return parked;
   return tried;
 }
 

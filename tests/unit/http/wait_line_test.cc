@@ -281,6 +281,24 @@ TEST_F(WaitLineDownTest, AsksWithNewCallsAndGivesLostProbesBack) {
   EXPECT_EQ(line.next(now_), failed_[0]);
 }
 
+// A server that fails each call once, say while it wakes a model, is not asked with one new call after another.
+TEST_F(WaitLineDownTest, AsksByTurnsWithACallThatWasTried) {
+  WaitLine line(with_breaker());
+  bring_down(line);
+  Call& fresh = pushed(line, "api");
+  pushed(line, "api");
+  for (Call* one : failed_) line.push_again(*one);
+  EXPECT_EQ(line.next(now_), nullptr);
+  now_ += seconds(1);
+  line.wake(now_);
+  ASSERT_EQ(line.next(now_), &fresh);
+  EXPECT_EQ(end(line, fresh, broken()).change, Breaker::Change::reopened);
+  now_ += seconds(2);
+  line.wake(now_);
+  ASSERT_EQ(line.next(now_), failed_[0]);
+  EXPECT_EQ(end(line, *failed_[0], served()).change, Breaker::Change::closed);
+}
+
 TEST_F(WaitLineDownTest, FailuresOfCallsOnTheirWayUseUpNoAttempt) {
   WaitLine line(with_breaker());
   for (int i = 0; i < 50; ++i) pushed(line, "api");
