@@ -53,6 +53,15 @@ function(pawl_compile_options target)
   endif()
 endfunction()
 
+# What differs for a program: under a sanitizer its own files, which read options and wait, are not optimised. With
+# checks in it the optimiser takes minutes over the templates of the option parser.
+function(pawl_program_options target)
+  pawl_compile_options(${target})
+  if(PAWL_SANITIZE)
+    target_compile_options(${target} PRIVATE -O0)
+  endif()
+endfunction()
+
 # pawl_library(<part> SOURCES … [LINK …] [PRIVATE_LINK …]): target pawl_<part>, alias pawl::<part>: a static library, for
 # tools and tests. Headers in the folder's include/ are public, those beside the sources private.
 function(pawl_library part)
@@ -147,6 +156,10 @@ function(pawl_test name)
     set(runs ${arg_LABELS})
     list(JOIN run_labels "|" run_labels)
     list(FILTER runs INCLUDE REGEX "^(${run_labels})$")
+    if(NOT "unit" IN_LIST arg_LABELS)
+      # Undefined behaviour is looked for in the code under test; only unit tests have such code of templates.
+      target_compile_options(${name} PRIVATE -fno-sanitize=undefined)
+    endif()
     if(NOT runs)
       set_target_properties(${name} PROPERTIES EXCLUDE_FROM_ALL ON)
     endif()
