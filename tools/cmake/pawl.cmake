@@ -132,10 +132,11 @@ function(pawl_test_prelude)
     <memory> <optional> <random> <span> <sstream> <string> <string_view> <thread> <vector>)
 endfunction()
 
-# pawl_test(<name> SOURCES … [LINK …] [LABELS …] [TIMEOUT seconds] [PRIVATE_OF part…]): one GoogleTest binary, one
-# CTest test. PRIVATE_OF lets a unit test see the private headers of a part.
+# pawl_test(<name> SOURCES … [LINK …] [LABELS …] [TIMEOUT seconds] [SHARDS count] [PRIVATE_OF part…]): one
+# GoogleTest binary, one CTest test, or as many as SHARDS says, each with its share of the cases. PRIVATE_OF lets a unit
+# test see the private headers of a part.
 function(pawl_test name)
-  cmake_parse_arguments(arg "" "TIMEOUT" "SOURCES;LINK;LABELS;PRIVATE_OF" ${ARGN})
+  cmake_parse_arguments(arg "" "TIMEOUT;SHARDS" "SOURCES;LINK;LABELS;PRIVATE_OF" ${ARGN})
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE ${arg_LINK} GTest::gmock GTest::gtest_main Threads::Threads)
   target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests/support)
@@ -170,6 +171,15 @@ function(pawl_test name)
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 300)
   endif()
-  add_test(NAME ${name} COMMAND ${name})
-  set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}")
+  if(NOT arg_SHARDS)
+    add_test(NAME ${name} COMMAND ${name})
+    set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}")
+    return()
+  endif()
+  math(EXPR last "${arg_SHARDS} - 1")
+  foreach(shard RANGE ${last})
+    add_test(NAME ${name}_${shard} COMMAND ${name})
+    set_tests_properties(${name}_${shard} PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}"
+      ENVIRONMENT "GTEST_TOTAL_SHARDS=${arg_SHARDS};GTEST_SHARD_INDEX=${shard}")
+  endforeach()
 endfunction()
