@@ -12,7 +12,10 @@ Lesson lesson_of(const Attempt& attempt, std::chrono::steady_clock::time_point b
                  std::optional<std::uint64_t> tokens_used) {
   Lesson lesson{.verdict = verdict_of(attempt), .begun = begun, .wait = attempt.retry_after};
   if (attempt.failure != Failure::none) {
-    lesson.heard = attempt.failure == Failure::dns_failed ? Lesson::Heard::no_such_name : Lesson::Heard::no_answer;
+    using Heard = Lesson::Heard;
+    lesson.heard = attempt.failure == Failure::dns_failed        ? Heard::no_such_name
+                   : attempt.failure == Failure::look_up_timeout ? Heard::no_name_in_time
+                                                                 : Heard::no_answer;
     return lesson;
   }
   lesson.requests = limits.requests();
