@@ -441,7 +441,8 @@ observe::RunView Session::view() {
   view.skipped = planner_->skipped();
   const auto calls = borrowed_call_->stats();
   view.retried = calls.retries;
-  view.latency = {calls.attempt_p50_ms, calls.attempt_p90_ms, calls.attempt_p99_ms, calls.attempt_max_ms};
+  view.latency = {calls.attempt_p50_ms, calls.attempt_p90_ms, calls.attempt_p99_ms, calls.attempt_p999_ms,
+                  calls.attempt_max_ms};
   if (view.status.call.delayed != 0 || calls.lanes_held != 0) view.note = calls.last_event;
   return view;
 }

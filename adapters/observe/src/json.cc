@@ -126,6 +126,7 @@ std::string to_json(const RunView& view) {
   json.field("p50", view.latency.p50_ms);
   json.field("p90", view.latency.p90_ms);
   json.field("p99", view.latency.p99_ms);
+  json.field("p999", view.latency.p999_ms);
   json.field("max", view.latency.max_ms);
   json.end();
   json.begin("input_bytes");

@@ -84,6 +84,7 @@ Result<RunView> parse_status(std::string_view json) {
   read_into(view.latency.p50_ms, fields, "latency_ms.p50");
   read_into(view.latency.p90_ms, fields, "latency_ms.p90");
   read_into(view.latency.p99_ms, fields, "latency_ms.p99");
+  read_into(view.latency.p999_ms, fields, "latency_ms.p999");
   read_into(view.latency.max_ms, fields, "latency_ms.max");
   read_into(view.bytes_read, fields, "input_bytes.read");
   view.bytes_total = number_of<std::uint64_t>(fields, "input_bytes.total");

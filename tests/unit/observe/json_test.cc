@@ -20,7 +20,7 @@ TEST(ToJson, HoldsEveryFieldOfTheFormat) {
       R"("called":4129,"ordered":4101,"retired":4098,"committed":4096,"failed":2,"unchanged":0,"unfinished":2,"held":0},)"
       R"("now":{"in_flight":1099,"bytes_in_flight":1228800,"waiting":812,"calling":256,"ordering":31,"saving":2,)"
       R"("delayed":3,"committing":3},"retried":17,"rate_per_s":1930.4,"eta_s":41,)"
-      R"("latency_ms":{"p50":52.1,"p90":110.4,"p99":240,"max":412.7},"input_bytes":{"read":5,"total":null},)"
+      R"("latency_ms":{"p50":52.1,"p90":110.4,"p99":240,"p999":301.4,"max":412.7},"input_bytes":{"read":5,"total":null},)"
       R"("note":"host down"})");
 }
 
