@@ -35,7 +35,8 @@ void show_calls(observe::RunView& view, http::Stats calls, const RunOptions& opt
   view.call.depth = status.in_call_stage();
   view.commit.depth = status.ordering() + status.committing();
   view.retried = calls.retries;
-  view.latency = {calls.attempt_p50_ms, calls.attempt_p90_ms, calls.attempt_p99_ms, calls.attempt_max_ms};
+  view.latency = {calls.attempt_p50_ms, calls.attempt_p90_ms, calls.attempt_p99_ms, calls.attempt_p999_ms,
+                  calls.attempt_max_ms};
   view.call.latency = view.latency;
   view.budget = {calls.attempts_sent, options.budget_calls, calls.tokens, options.budget_tokens,
                  options.budget_time.value};

@@ -9,18 +9,14 @@
 #include <atomic>
 #include <cstdint>
 #include <optional>
-#include <string_view>
 
 #include <pawl/http.h>
-
-#include "json_number.h"
 
 namespace pawl::http {
 
 class Budget {
  public:
-  explicit Budget(const Options& options)
-      : calls_max_(options.budget_calls), tokens_max_(options.budget_tokens), tokens_at_(options.budget_tokens_at) {}
+  explicit Budget(const Options& options) : calls_max_(options.budget_calls), tokens_max_(options.budget_tokens) {}
 
   enum class Answer : std::uint8_t {
     go,
@@ -45,10 +41,9 @@ class Budget {
     --begun_;
     if (left) add(sent_, 1);
   }
-  /// A whole response has come. False: it is a success that does not say what it has cost.
-  [[nodiscard]] bool take(const Outcome& outcome, int status) noexcept {
+  /// A whole response has come, which says what it has cost or not. False: it is a success that does not.
+  [[nodiscard]] bool take(std::optional<std::uint64_t> cost, int status) noexcept {
     if (tokens_max_ == 0) return true;
-    const auto cost = tokens_at_.find(outcome.body);
     if (cost) add(tokens_, *cost);
     return cost.has_value() || status < 200 || status >= 300;
   }
@@ -65,10 +60,9 @@ class Budget {
   }
 
   const std::uint64_t calls_max_, tokens_max_;  // 0: no bound
-  const JsonNumber tokens_at_;
-  std::uint64_t begun_ = 0;               // and not ended
-  std::atomic<std::uint64_t> sent_{0};    // ended and left; written by the stage's thread, read for statistics
-  std::atomic<std::uint64_t> tokens_{0};  // as sent_
+  std::uint64_t begun_ = 0;                     // and not ended
+  std::atomic<std::uint64_t> sent_{0};          // ended and left; written by the stage's thread, read for statistics
+  std::atomic<std::uint64_t> tokens_{0};        // as sent_
 };
 
 }  // namespace pawl::http

@@ -24,6 +24,7 @@
 #include "serial_streams.h"
 #include "stage_counts.h"
 #include "surroundings.h"
+#include "token_meter.h"
 #include "transfer.h"
 #include "wait_line.h"
 #include "wire.h"
@@ -42,6 +43,7 @@ class CurlCallStage final : public CallPart {
         policy_{setup_.options.retry_max, setup_.options.retry_delay, setup_.options.retry_delay_max,
                 setup_.options.retry_time_max},
         budget_(setup_.options),
+        meter_(setup_.options),
         wire_(std::move(surroundings.wire)),
         line_(line_rules(setup_.options)),
         serial_(setup_.options.stream_calls),
@@ -128,7 +130,7 @@ class CurlCallStage final : public CallPart {
   void go_on_behind(const Task& settled);
   void give_up_behind(Call& call, ErrorCode why);
   [[nodiscard]] Call& new_call(Task& task);
-  void learn(Call& call, Attempt& attempt, Clock::time_point begun, const LimitHeaders& limits, Clock::time_point now);
+  void learn(Call& call, Attempt& attempt, const Lesson& lesson, Clock::time_point now);
   void hold_back(Host& host, Breaker::Change change, Clock::time_point now);
   void give_up(Call& call, Clock::time_point now);
   [[nodiscard]] bool too_late(const Call& call, Clock::time_point now) const noexcept {
@@ -140,6 +142,7 @@ class CurlCallStage final : public CallPart {
   TransferSetup setup_;
   RetryPolicy policy_;
   Budget budget_;
+  TokenMeter meter_;
   StageSink* sink_ = nullptr;
   std::unique_ptr<Wire> wire_;  // outlives the transfers
   std::thread thread_;
@@ -224,11 +227,9 @@ void CurlCallStage::admit(Task& task) {
     return;
   }
   Call& call = new_call(task);
-  const Options& options = setup_.options;
-  const bool estimates = options.rate_tokens.count > 0 && options.tokens_by.empty();
-  const BodyFacts facts = facts_of(task.request.body, estimates ? Glance::tokens : Glance::model);
+  const BodyFacts facts = facts_of(task.request.body, meter_.estimates() ? Glance::tokens : Glance::model);
   line_.enter(call, check_.origin(), facts.model);
-  call.tokens = expected_tokens(options, task.request, facts.answer_tokens);
+  call.tokens = meter_.expected(task.request.body, facts.answer_tokens);
   switch (serial_.enter(call)) {
     case SerialStreams::Entry::go: return line_.push(call);
     case SerialStreams::Entry::parked: return;
@@ -447,7 +448,8 @@ void CurlCallStage::finish(Transfer& transfer, CURLcode code) {
   }
   Call& call = *transfer.call();
   budget_.end(transfer.left());
-  if (failure == Failure::none && !budget_.take(call.task->outcome, transfer.status()) &&
+  const TokensTold told = failure == Failure::none ? meter_.read(call.task->outcome.body) : TokensTold{};
+  if (failure == Failure::none && !budget_.take(told.cost, transfer.status()) &&
       !std::exchange(tokens_unknown_, true) && setup_.options.on_tokens_unknown)
     setup_.options.on_tokens_unknown(*call.task);
   const auto now = Clock::now();
@@ -469,15 +471,12 @@ void CurlCallStage::finish(Transfer& transfer, CURLcode code) {
   transfer.end();
   idle_.push_back(&transfer);
   active_.store(value_of(active_) - 1, std::memory_order_relaxed);
-  learn(call, attempt, begun, transfer.limits(), now);
+  learn(call, attempt, lesson_of(attempt, begun, transfer.limits(), told.used), now);
   settle(call, attempt, std::move(text));
 }
 
 /// Line, lane and host learn from how a call ended, and the call whether that counts as one of its attempts.
-void CurlCallStage::learn(Call& call, Attempt& attempt, Clock::time_point begun, const LimitHeaders& limits,
-                          Clock::time_point now) {
-  const bool metered = setup_.options.rate_tokens.count > 0;
-  const Lesson lesson = lesson_of(attempt, begun, limits, metered ? call.task->outcome.body : std::string_view());
+void CurlCallStage::learn(Call& call, Attempt& attempt, const Lesson& lesson, Clock::time_point now) {
   Host& host = *call.host;
   const auto end = line_.end(call, lesson, draw(), now);
   if (end.counts == LaneGate::Counts::yes || policy_.retry_max == 0) ++call.tries;

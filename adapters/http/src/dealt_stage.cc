@@ -163,6 +163,7 @@ Stats DealtStage::stats() const {
   sum.attempt_p50_ms = LatencyHistogram::percentile_ms(latencies, 0.5);
   sum.attempt_p90_ms = LatencyHistogram::percentile_ms(latencies, 0.9);
   sum.attempt_p99_ms = LatencyHistogram::percentile_ms(latencies, 0.99);
+  sum.attempt_p999_ms = LatencyHistogram::percentile_ms(latencies, 0.999);
   return sum;
 }
 

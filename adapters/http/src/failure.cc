@@ -14,7 +14,8 @@ std::string_view code_of(Failure failure) noexcept {
     case Failure::dns_failed: return "dns_failed";
     case Failure::connect_failed: return "connect_failed";
     case Failure::connection_reset: return "connection_reset";
-    case Failure::timeout: return "timeout";
+    case Failure::timeout:
+    case Failure::look_up_timeout: return "timeout";
     case Failure::tls_failed: return "tls_failed";
     case Failure::truncated: return "truncated";
     case Failure::proxy_failed: return "proxy_failed";
@@ -40,6 +41,7 @@ bool transient(Failure failure) noexcept {
     case Failure::connect_failed:
     case Failure::connection_reset:
     case Failure::timeout:
+    case Failure::look_up_timeout:
     case Failure::tls_failed:
     case Failure::truncated:
     case Failure::proxy_failed:

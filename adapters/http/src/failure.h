@@ -13,6 +13,7 @@ enum class Failure : std::uint8_t {
   connect_failed,
   connection_reset,
   timeout,
+  look_up_timeout,  // a timeout, too, by its name; a look-up may still be under way
   tls_failed,
   truncated,
   proxy_failed,

@@ -4,13 +4,12 @@
 // the field is skipped: strings by looking for their end, which is as fast as copying, the rest byte by byte within a
 // bound, so that no body, however made, holds the thread up. Text that is not JSON gives an answer too, or none.
 //
-// When not to use it: to check JSON, or where spellings with escapes must be told apart from those without (a key is
-// compared as it is written).
+// When not to use it: to check JSON, for a number that a pointer names (JsonNumber), or where spellings with escapes
+// must be told apart from those without (a key is compared as it is written).
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <string_view>
 
 namespace pawl::http {
@@ -33,11 +32,5 @@ struct BodyFacts {
 
 /// Of the outermost object of `body`; nothing is known of other bodies.
 [[nodiscard]] BodyFacts facts_of(std::string_view body, Glance glance) noexcept;
-
-/// The number, at least 0, that a JSON pointer (RFC 6901) leads to; rounded up. nullopt: there is none.
-[[nodiscard]] std::optional<std::uint64_t> number_at(std::string_view body, std::string_view pointer) noexcept;
-
-/// A JSON pointer as RFC 6901 has it: empty, or a '/' before each reference.
-[[nodiscard]] bool is_json_pointer(std::string_view pointer) noexcept;
 
 }  // namespace pawl::http

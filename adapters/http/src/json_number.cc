@@ -1,14 +1,14 @@
 #include "json_number.h"
 
-#include <algorithm>
 #include <charconv>
 #include <cstddef>
+
+#include "json_cursor.h"
 
 namespace pawl::http {
 
 namespace {
 
-constexpr bool is_space(char c) noexcept { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 constexpr bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
 
 void append_utf8(std::string& out, unsigned point) {
@@ -68,91 +68,36 @@ bool same_key(std::string_view raw, const std::string& name) {
   return raw.find('\\') == std::string_view::npos ? raw == name : unescaped(raw) == name;
 }
 
-/// Reads on through a text.
-class Scan {
- public:
-  explicit Scan(std::string_view text) noexcept : rest_(text) {}
+std::optional<std::uint64_t> whole_number(std::string_view raw) noexcept {
+  if (raw.empty() || !is_digit(raw.front())) return std::nullopt;
+  std::uint64_t value = 0;
+  const char* const end = raw.data() + raw.size();
+  const auto [rest, problem] = std::from_chars(raw.data(), end, value);
+  if (problem != std::errc{}) return std::nullopt;
+  if (rest == end || (*rest != '.' && *rest != 'e' && *rest != 'E')) return value;
+  double real = 0;
+  if (std::from_chars(raw.data(), end, real).ec != std::errc{} || real >= 0x1p64) return std::nullopt;
+  return static_cast<std::uint64_t>(real);
+}
 
-  [[nodiscard]] char peek() noexcept {
-    while (!rest_.empty() && is_space(rest_.front())) rest_.remove_prefix(1);
-    return rest_.empty() ? '\0' : rest_.front();
+/// Goes to the value of that name, or of that position in an array.
+bool enter(JsonCursor& cursor, const std::string& name) {
+  if (cursor.take('[')) {
+    std::size_t position = 0;
+    const auto [end, problem] = std::from_chars(name.data(), name.data() + name.size(), position);
+    if (problem != std::errc{} || end != name.data() + name.size()) return false;
+    for (; position > 0; --position)
+      if (cursor.next_is(']') || !cursor.skip() || !cursor.take(',')) return false;
+    return !cursor.next_is(']');
   }
-  bool take(char wanted) noexcept {
-    if (peek() != wanted) return false;
-    rest_.remove_prefix(1);
-    return true;
+  if (!cursor.take('{')) return false;
+  for (std::string_view found; cursor.string(found);) {
+    if (!cursor.take(':')) return false;
+    if (same_key(found, name)) return true;
+    if (!cursor.skip() || !cursor.take(',')) return false;
   }
-  /// A string's inside, as it stands; nullopt: there is no whole string.
-  [[nodiscard]] std::optional<std::string_view> string() noexcept {
-    if (!take('"')) return std::nullopt;
-    for (std::size_t at = rest_.find_first_of("\"\\"); at < rest_.size(); at = rest_.find_first_of("\"\\", at)) {
-      if (rest_[at] == '\\') {
-        at += 2;
-        continue;
-      }
-      const std::string_view inside = rest_.substr(0, at);
-      rest_.remove_prefix(at + 1);
-      return inside;
-    }
-    return std::nullopt;
-  }
-  /// Passes a value by, however deep; false at the end of the text.
-  bool skip() noexcept {
-    std::size_t depth = 0;
-    do {
-      const char c = peek();
-      if (c == '\0') return false;
-      if (c == '"') {
-        if (!string()) return false;
-      } else if (c == '{' || c == '[') {
-        ++depth;
-        rest_.remove_prefix(1);
-      } else if (c == '}' || c == ']') {
-        if (depth == 0) return false;
-        --depth;
-        rest_.remove_prefix(1);
-      } else if (depth > 0) {
-        rest_.remove_prefix(std::max<std::size_t>(1, std::min(rest_.find_first_of("\"{}[]"), rest_.size())));
-      } else {
-        rest_.remove_prefix(std::max<std::size_t>(1, std::min(rest_.find_first_of(",}]"), rest_.size())));
-      }
-    } while (depth > 0);
-    return true;
-  }
-  [[nodiscard]] std::optional<std::uint64_t> number() noexcept {
-    if (!is_digit(peek())) return std::nullopt;
-    std::uint64_t value = 0;
-    const char* const end = rest_.data() + rest_.size();
-    const auto [rest, problem] = std::from_chars(rest_.data(), end, value);
-    if (problem != std::errc{}) return std::nullopt;
-    if (rest == end || (*rest != '.' && *rest != 'e' && *rest != 'E')) return value;
-    double real = 0;
-    if (std::from_chars(rest_.data(), end, real).ec != std::errc{} || real >= 0x1p64) return std::nullopt;
-    return static_cast<std::uint64_t>(real);
-  }
-
-  /// Goes to the value of that name, or of that position in an array.
-  [[nodiscard]] bool enter(const std::string& name) {
-    if (take('[')) {
-      std::size_t position = 0;
-      const auto [end, problem] = std::from_chars(name.data(), name.data() + name.size(), position);
-      if (problem != std::errc{} || end != name.data() + name.size()) return false;
-      for (; position > 0; --position)
-        if (peek() == ']' || !skip() || !take(',')) return false;
-      return peek() != ']';
-    }
-    if (!take('{')) return false;
-    while (const auto found = string()) {
-      if (!take(':')) return false;
-      if (same_key(*found, name)) return true;
-      if (!skip() || !take(',')) return false;
-    }
-    return false;
-  }
-
- private:
-  std::string_view rest_;
-};
+  return false;
+}
 
 }  // namespace
 
@@ -178,10 +123,11 @@ std::string JsonNumber::pointer_fault(std::string_view pointer) {
 }
 
 std::optional<std::uint64_t> JsonNumber::find(std::string_view json) const noexcept {
-  Scan scan(json);
+  JsonCursor cursor(json);
   for (const std::string& name : names_)
-    if (!scan.enter(name)) return std::nullopt;
-  return scan.number();
+    if (!enter(cursor, name)) return std::nullopt;
+  std::string_view raw;
+  return cursor.scalar(raw) ? whole_number(raw) : std::nullopt;
 }
 
 }  // namespace pawl::http

@@ -35,7 +35,7 @@ struct LaneRules {
 /// What the end of a call teaches.
 struct Lesson {
   Verdict verdict = Verdict::nothing;
-  enum class Heard : std::uint8_t { answer, no_answer, no_such_name };
+  enum class Heard : std::uint8_t { answer, no_answer, no_such_name, no_name_in_time };
   Heard heard = Heard::answer;
   std::chrono::steady_clock::time_point let_in{};   // when it left the line
   std::chrono::steady_clock::time_point begun{};    // when it went on the wire

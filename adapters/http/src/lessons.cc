@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "json_glance.h"
-
 namespace pawl::http {
 
 using std::chrono::milliseconds;
@@ -11,18 +9,18 @@ using std::chrono::milliseconds;
 bool paces(const Options& options) noexcept { return options.rate.count > 0 || options.rate_tokens.count > 0; }
 
 Lesson lesson_of(const Attempt& attempt, std::chrono::steady_clock::time_point begun, const LimitHeaders& limits,
-                 std::string_view metered_body) {
+                 std::optional<std::uint64_t> tokens_used) {
   Lesson lesson{.verdict = verdict_of(attempt), .begun = begun, .wait = attempt.retry_after};
   if (attempt.failure != Failure::none) {
-    lesson.heard = attempt.failure == Failure::dns_failed ? Lesson::Heard::no_such_name : Lesson::Heard::no_answer;
+    using Heard = Lesson::Heard;
+    lesson.heard = attempt.failure == Failure::dns_failed        ? Heard::no_such_name
+                   : attempt.failure == Failure::look_up_timeout ? Heard::no_name_in_time
+                                                                 : Heard::no_answer;
     return lesson;
   }
   lesson.requests = limits.requests();
   lesson.tokens = limits.tokens();
-  if (lesson.verdict != Verdict::served || metered_body.empty()) return lesson;
-  if (const auto used = number_at(metered_body, "/usage/total_tokens")) {
-    lesson.tokens_used = static_cast<double>(*used);
-  }
+  if (lesson.verdict == Verdict::served && tokens_used) lesson.tokens_used = static_cast<double>(*tokens_used);
   return lesson;
 }
 
@@ -37,14 +35,6 @@ LineRules line_rules(const Options& options) {
                       .delay = options.retry_delay,
                       .delay_max = std::min(options.retry_delay_max, kProbeDelayMax)},
           .retry_share = options.retry_share};
-}
-
-double expected_tokens(const Options& options, const Request& request, std::uint64_t answer_tokens) {
-  if (options.rate_tokens.count <= 0) return 0;
-  if (!options.tokens_by.empty()) {
-    return static_cast<double>(number_at(request.body, options.tokens_by).value_or(0));
-  }
-  return static_cast<double>(request.body.size() / 4 + answer_tokens);
 }
 
 }  // namespace pawl::http

@@ -3,7 +3,8 @@
 #pragma once
 
 #include <chrono>
-#include <string_view>
+#include <cstdint>
+#include <optional>
 
 #include <pawl/http.h>
 
@@ -18,11 +19,8 @@ namespace pawl::http {
 
 [[nodiscard]] LineRules line_rules(const Options& options);
 
-/// Tokens that a call is expected to use; 0 where they are not counted.
-[[nodiscard]] double expected_tokens(const Options& options, const Request& request, std::uint64_t answer_tokens);
-
-/// `metered_body`: of the answer; empty where tokens are not counted.
+/// `tokens_used`: what the answer says; nothing where tokens are not paced.
 [[nodiscard]] Lesson lesson_of(const Attempt& attempt, std::chrono::steady_clock::time_point begun,
-                               const LimitHeaders& limits, std::string_view metered_body);
+                               const LimitHeaders& limits, std::optional<std::uint64_t> tokens_used);
 
 }  // namespace pawl::http

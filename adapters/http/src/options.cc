@@ -8,7 +8,6 @@
 #include <pawl/http.h>
 
 #include "headers.h"
-#include "json_glance.h"
 #include "json_number.h"
 
 namespace pawl::http {
@@ -78,8 +77,8 @@ Result<void> Options::validate() const {
   }
   if (auto ok = validate_rate("rate", rate); !ok) return ok;
   if (auto ok = validate_rate("rate_tokens", rate_tokens); !ok) return ok;
-  if (!is_json_pointer(tokens_by)) {
-    return failure(ErrorCode::usage, "tokens_by is not a JSON pointer such as /usage/tokens: '" + tokens_by + "'");
+  if (const auto fault = JsonNumber::pointer_fault(tokens_by); !tokens_by.empty() && !fault.empty()) {
+    return failure(ErrorCode::usage, "tokens_by is '" + tokens_by + "': " + fault);
   }
   if (!(retry_share >= 0 && retry_share <= 1)) return failure(ErrorCode::usage, "retry_share is not within 0 … 1");
   if (response_bytes_max < 1) return failure(ErrorCode::usage, "response_bytes_max is 0: no response could be taken");

@@ -61,6 +61,7 @@ class StageCounts {
     stats.attempt_p50_ms = latency.percentile_ms(0.5);
     stats.attempt_p90_ms = latency.percentile_ms(0.9);
     stats.attempt_p99_ms = latency.percentile_ms(0.99);
+    stats.attempt_p999_ms = latency.percentile_ms(0.999);
     stats.attempt_max_ms = latency.max_ms();
     const std::lock_guard lock(mutex_);
     stats.lanes = lanes_;

@@ -291,6 +291,9 @@ Failure Transfer::conclude(CURLcode code) {
   if (code == CURLE_RECV_ERROR && headers_whole_ && !std::string_view(error_text_.data()).starts_with("Recv failure")) {
     return Failure::truncated;
   }
+  if (code == CURLE_OPERATION_TIMEDOUT && std::string_view(error_text_.data()).starts_with("Resolving timed out")) {
+    return Failure::look_up_timeout;
+  }
   return classify(code);
 }
 

@@ -68,7 +68,8 @@ void WaitLine::forget_oldest() {
 
 WaitLine::Time WaitLine::host_opens_at(const Host& host, Time now) const noexcept {
   if (host.breaker.state() != BreakerState::closed) return host.breaker.opens_at(now);
-  return host.active < (host.warm ? host_max_ : 1) ? now : LaneGate::kWhenOneEnds;
+  const unsigned cold_max = host.nameless ? std::min(kLookUpsMax, host_max_) : 1;
+  return host.active < (host.warm ? host_max_ : cold_max) ? now : LaneGate::kWhenOneEnds;
 }
 
 bool WaitLine::may_start(const Lane& lane, const Call& call, Time now) const noexcept {
@@ -210,7 +211,6 @@ void WaitLine::step_back(Call& call, Time now) {
 void WaitLine::end(Call& call, Time now) {
   --call.lane->active;
   --call.host->active;
-  call.host->warm = true;
   if (call.probe) call.host->breaker.probe_lost();
   call.probe = false;
   offer(*call.lane, now);
@@ -250,7 +250,8 @@ WaitLine::End WaitLine::end(Call& call, Lesson lesson, double random, Time now) 
   call.tried = true;
   --call.lane->active;
   --host.active;
-  host.warm = true;
+  host.nameless = lesson.heard == Lesson::Heard::no_such_name;
+  host.warm = !host.nameless && lesson.heard != Lesson::Heard::no_name_in_time;
   call.probe = false;
   offer(*call.lane, now);
   serve(host, now);
@@ -260,6 +261,7 @@ WaitLine::End WaitLine::end(Call& call, Lesson lesson, double random, Time now) 
 void WaitLine::warm(Host& host, Time now) {
   if (host.warm) return;
   host.warm = true;
+  host.nameless = false;
   serve(host, now);
 }
 

@@ -4,7 +4,8 @@
 // A lane is one model (the `model` field of a request's body, if there is one) at one origin; what holds one lane back
 // (rates, a server's limits, pauses: lane_gate.h) leaves the others alone. A host is an origin: its connections are
 // bounded, it may be down (breaker.h), and retries have a budget (retry_budget.h); its lanes take turns. A host begins
-// cold: one call at a time until a connection stands, so that a thousand calls do not start a thousand name look-ups.
+// cold: one call at a time until a connection stands, a few while its name leads nowhere, so that a thousand calls do
+// not start a thousand name look-ups.
 //
 // Each call passes through at most two lists (the common one, its lane's own), so the cost is constant per call however
 // many lanes are held back. Lanes that nobody uses are kept for what they know, up to a bound, and the longest idle is
@@ -109,7 +110,8 @@ struct Host {
   Host(std::string_view named, double retry_share) : origin(named), budget(retry_share) { sleeper.host = this; }
   std::string origin;     // "https://api.example.com:443"
   unsigned active = 0;    // calls that left the line and have not ended
-  bool warm = false;      // a connection stood once, or an attempt has ended
+  bool warm = false;      // a connection stood, or an attempt has ended, and not because the name leads nowhere
+  bool nameless = false;  // the name was looked up last in vain
   bool answered = false;  // something came back once
   Breaker breaker;
   RetryBudget budget;
@@ -137,6 +139,8 @@ class WaitLine {
 
   /// Lanes remembered although nobody uses them.
   static constexpr std::size_t kIdleLanesMax = 4096;
+  /// Calls at a time at a host whose name was looked up in vain: each may start a look-up of its own.
+  static constexpr unsigned kLookUpsMax = 4;
 
   explicit WaitLine(const LineRules& rules) noexcept;
 

@@ -27,6 +27,7 @@ void add_latency(JsonWriter& json, const LatencyView& latency) {
   json.field("p50", latency.p50_ms);
   json.field("p90", latency.p90_ms);
   json.field("p99", latency.p99_ms);
+  json.field("p999", latency.p999_ms);
   json.field("max", latency.max_ms);
   json.end();
 }

@@ -60,6 +60,7 @@ void read_latency(LatencyView& latency, const JsonFields& fields, const std::str
   read_into(latency.p50_ms, fields, prefix + "latency_ms.p50");
   read_into(latency.p90_ms, fields, prefix + "latency_ms.p90");
   read_into(latency.p99_ms, fields, prefix + "latency_ms.p99");
+  read_into(latency.p999_ms, fields, prefix + "latency_ms.p999");
   read_into(latency.max_ms, fields, prefix + "latency_ms.max");
 }
 

@@ -1,5 +1,9 @@
 // Kept connections that die, that bring what nobody asked for, answers that come before their request is whole, and
 // servers that accept nobody for a while.
+#include <chrono>
+#include <cstdlib>
+#include <thread>
+
 #include "harness.h"
 
 namespace pawl::http {
@@ -249,6 +253,12 @@ void wait_until(Condition condition) {
   }
 }
 
+/// How long the door stays closed: PAWL_CLOSED_S seconds, by itself not at all.
+std::chrono::seconds closed_for() {
+  const char* const seconds = std::getenv("PAWL_CLOSED_S");
+  return std::chrono::seconds(seconds == nullptr ? 0 : std::atoi(seconds));
+}
+
 TEST(ServerThatAcceptsNobody, IsWaitedForWithinTheLimitOfTimeForConnecting) {
   ClosedDoor server;
   Options options = once();
@@ -257,6 +267,7 @@ TEST(ServerThatAcceptsNobody, IsWaitedForWithinTheLimitOfTimeForConnecting) {
   Task& task = caller.task(server.url());
   caller.take(task);
   wait_until([&] { return caller.stage().stats().connections_opened > 0; });
+  std::this_thread::sleep_for(closed_for());
   server.open();
   caller.wait();
   expect_first_attempt(task, "in");
@@ -272,6 +283,7 @@ TEST(ServerThatAcceptsNobody, IsTriedAgainWhenTheTimeForConnectingIsOver) {
   caller.take_all();
   wait_until([&] { return caller.stage().stats().retries >= 20; });
   EXPECT_NE(caller.stage().stats().last_event.find("timeout"), std::string::npos);
+  std::this_thread::sleep_for(closed_for());
   server.open();
   caller.wait();
   for (const auto& task : caller.tasks()) {

@@ -135,5 +135,27 @@ TEST(CallStageWays, AThousandColdCallsToOneHostStartFewLookUps) {
   ::close(listener);
 }
 
+TEST(CallStageWays, AThousandCallsToAHostThatHasNoNameStartFewLookUps) {
+  Options options = quick();
+  options.parallel_max = 1024;
+  options.retry_max = 0;
+  Caller caller(options);
+  // No resolver asks anybody for a label that long (RFC 1035, 2.3.4: 63 octets).
+  const std::string url = "http://" + std::string(64, 'a') + ".invalid/";
+  for (unsigned i = 0; i < options.parallel_max; ++i) caller.task(url);
+  const std::size_t before = threads_now();
+  std::size_t most = before;
+  caller.take_all();
+  const auto deadline = std::chrono::steady_clock::now() + kDeadline;
+  while (caller.stage().stats().attempts_finished < options.parallel_max &&
+         std::chrono::steady_clock::now() < deadline) {
+    most = std::max(most, threads_now());
+  }
+  caller.wait();
+  EXPECT_GT(most, before) << "names are not looked up in threads any more: this test sees nothing";
+  EXPECT_LE(most, before + 4);
+  for (const Task& task : caller.tasks()) expect_failure(task, "dns_failed", 1);
+}
+
 }  // namespace
 }  // namespace pawl::http

@@ -1,8 +1,14 @@
 #include "budget.h"
 
+#include <chrono>
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include <gtest/gtest.h>
+
+#include "json_number.h"
+#include "token_meter.h"
 
 namespace pawl::http {
 namespace {
@@ -16,12 +22,6 @@ Options bounds(std::uint64_t calls, std::uint64_t tokens) {
   return options;
 }
 
-Outcome answer(const std::string& body) {
-  Outcome outcome;
-  outcome.body = body;
-  return outcome;
-}
-
 TEST(Budget, WithoutBoundsNothingIsEverSpent) {
   Budget budget(bounds(0, 0));
   for (int i = 0; i < 1000; ++i) {
@@ -29,7 +29,7 @@ TEST(Budget, WithoutBoundsNothingIsEverSpent) {
     budget.begin();
   }
   for (int i = 0; i < 1000; ++i) budget.end(true);
-  EXPECT_TRUE(budget.take(answer(R"({"usage":{"total_tokens":7}})"), 200));
+  EXPECT_TRUE(budget.take(7, 200));
   EXPECT_EQ(budget.sent(), 1000u);
   EXPECT_EQ(budget.tokens(), 0u) << "not counted without a bound";
 }
@@ -56,15 +56,38 @@ TEST(Budget, NeverLetsMoreCallsBeginThanMayLeave) {
 
 TEST(Budget, CountsTheTokensThatAnswersTell) {
   Budget budget(bounds(0, 10));
-  EXPECT_TRUE(budget.take(answer(R"({"usage":{"prompt_tokens":3,"total_tokens":9}})"), 200));
+  EXPECT_TRUE(budget.take(9, 200));
   EXPECT_EQ(budget.ask(), Answer::go);
-  EXPECT_FALSE(budget.take(answer("{}"), 200)) << "a success that does not say";
-  EXPECT_TRUE(budget.take(answer("busy"), 503)) << "failures need not";
+  EXPECT_FALSE(budget.take(std::nullopt, 200)) << "a success that does not say";
+  EXPECT_TRUE(budget.take(std::nullopt, 503)) << "failures need not";
   EXPECT_EQ(budget.ask(), Answer::go);
-  EXPECT_TRUE(budget.take(answer(R"({"usage":{"total_tokens":18446744073709551615}})"), 200));
+  EXPECT_TRUE(budget.take(UINT64_MAX, 200));
   EXPECT_EQ(budget.ask(), Answer::spent);
   EXPECT_EQ(budget.what(), Spent::What::tokens);
   EXPECT_EQ(budget.tokens(), UINT64_MAX) << "it does not wrap";
+}
+
+TEST(TokenMeter, ReadsWhatBudgetAndRateAskFor) {
+  constexpr std::string_view kBody = R"({"usage":{"prompt_tokens":3,"total_tokens":9}})";
+  Options options;
+  EXPECT_EQ(TokenMeter(options).read(kBody).cost, std::nullopt);
+  EXPECT_EQ(TokenMeter(options).read(kBody).used, std::nullopt);
+  EXPECT_EQ(TokenMeter(options).expected(kBody, 100), 0);
+  options.budget_tokens = 10;
+  EXPECT_EQ(TokenMeter(options).read(kBody).cost, 9u);
+  EXPECT_EQ(TokenMeter(options).read(kBody).used, std::nullopt);
+  options.rate_tokens = {.count = 100, .per = std::chrono::seconds(1)};
+  EXPECT_EQ(TokenMeter(options).read(kBody).cost, 9u);
+  EXPECT_EQ(TokenMeter(options).read(kBody).used, 9u);
+  options.budget_tokens_at = "/usage/prompt_tokens";
+  EXPECT_EQ(TokenMeter(options).read(kBody).cost, 3u);
+  EXPECT_EQ(TokenMeter(options).read(kBody).used, 9u) << "a rate is of all tokens";
+  EXPECT_EQ(TokenMeter(options).read("busy").used, std::nullopt);
+  EXPECT_EQ(TokenMeter(options).expected(std::string(400, 'x'), 20), 120) << "four bytes a token";
+  options.tokens_by = "/usage/prompt_tokens";
+  EXPECT_FALSE(TokenMeter(options).estimates());
+  EXPECT_EQ(TokenMeter(options).expected(kBody, 100), 3);
+  EXPECT_EQ(TokenMeter(options).expected("{}", 100), 0);
 }
 
 std::optional<std::uint64_t> number(std::string_view json, std::string_view pointer = "/usage/total_tokens") {

@@ -152,24 +152,6 @@ TEST(FactsOf, AddsUpTheTokensOfTheAnswer) {
   }
 }
 
-TEST(NumberAt, FollowsAPointer) {
-  const std::string body = R"({"id":"x","usage":{"prompt_tokens":3,"total_tokens":10.2},"a":[1,{"b/~":7}],"":5})";
-  EXPECT_EQ(number_at(body, "/usage/total_tokens"), 11u);
-  EXPECT_EQ(number_at(body, "/a/0"), 1u);
-  EXPECT_EQ(number_at(body, "/a/1/b~1~0"), 7u);
-  EXPECT_EQ(number_at(body, "/"), 5u);
-  EXPECT_EQ(number_at("42", ""), 42u);
-  for (const char* none : {"/usage", "/usage/none", "/a/2", "/a/x", "/id", "/id/x", "usage"}) {
-    EXPECT_EQ(number_at(body, none), std::nullopt) << none;
-  }
-  EXPECT_EQ(number_at(R"({"usage":{"total_tokens":)", "/usage/total_tokens"), std::nullopt);
-}
-
-TEST(JsonPointer, IsTold) {
-  for (const char* good : {"", "/", "/a/b", "/a~0b~1c"}) EXPECT_TRUE(is_json_pointer(good)) << good;
-  for (const char* bad : {"a", "a/b", "/a~", "/a~2"}) EXPECT_FALSE(is_json_pointer(bad)) << bad;
-}
-
 using Time = RateBucket::Time;
 constexpr Time kStart{seconds(1000)};
 

@@ -89,6 +89,27 @@ TEST_F(WaitLineTest, ColdHostGetsOneCallUntilAConnectionStands) {
   EXPECT_EQ(all[0]->host->active, 3u);
 }
 
+TEST_F(WaitLineTest, HostWhoseNameLeadsNowhereGetsFewCalls) {
+  WaitLine line(rules());
+  for (int i = 0; i < 100; ++i) line.push(call(line, "a"));
+  std::vector<Call*> out = all_that_may_leave(line);
+  ASSERT_EQ(out.size(), 1u);
+  const auto ended = [&](Lesson::Heard heard) {
+    end(line, *out.back(), {.verdict = Verdict::broken, .heard = heard});
+    out.pop_back();
+    for (Call* one : all_that_may_leave(line)) out.push_back(one);
+    return out.size();
+  };
+  EXPECT_EQ(ended(Lesson::Heard::no_name_in_time), 1u) << "its look-up may still be under way";
+  EXPECT_EQ(ended(Lesson::Heard::no_such_name), WaitLine::kLookUpsMax);
+  EXPECT_EQ(ended(Lesson::Heard::no_such_name), WaitLine::kLookUpsMax);
+  Call& given_up = *out.back();
+  out.pop_back();
+  line.end(given_up, now_);
+  EXPECT_EQ(all_that_may_leave(line).size(), 1u) << "nothing was learnt of the host";
+  EXPECT_GT(ended(Lesson::Heard::no_answer), 50u) << "there is an address";
+}
+
 TEST_F(WaitLineTest, TriedCallsGoAheadOfNewOnes) {
   WaitLine line(rules());
   Call& fresh = pushed(line, "a");

@@ -22,7 +22,7 @@ inline RunView busy_view() {
   view.retried = 17;
   view.tasks_total = 8396;
   view.elapsed = std::chrono::milliseconds{2100};
-  view.latency = {52.1, 110.4, 240, 412.7};
+  view.latency = {52.1, 110.4, 240, 301.4, 412.7};
   view.rate_per_s = 1930.4;
   view.eta = std::chrono::seconds{41};
   view.eta_low = std::chrono::seconds{38};

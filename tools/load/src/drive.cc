@@ -204,7 +204,8 @@ void print(const DriveOptions& options, const std::vector<Measured>& runs) {
   const auto latency = mockapi::Latency::parse(options.latency);
   if (!middle.latency_ms.empty()) {
     std::string line = "  latency    ";
-    for (const auto& [name, ms] : middle.latency_ms) line += fmt::format(" {} {:.1f} ms", name, ms);
+    for (const auto& [name, ms] : middle.latency_ms)
+      line += fmt::format(" {} {:.1f} ms", name == "p999" ? "p99.9" : name, ms);
     if (latency && latency->mean_ms > 0) line += fmt::format(" (the server's own: {:.1f} ms)", latency->mean_ms);
     fmt::print("{}\n", line);
   }

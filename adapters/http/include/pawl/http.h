@@ -176,6 +176,7 @@ struct Stats {
   double attempt_p50_ms = 0;         // upper bound of the bucket, at most 4 % too high; 0 before the first
   double attempt_p90_ms = 0;
   double attempt_p99_ms = 0;
+  double attempt_p999_ms = 0;  // 99.9 %
   double attempt_max_ms = 0;
   std::vector<LaneStats> lanes;  // at most kLaneStatsMax, those in use first; as they were when this was last asked for
   std::uint64_t lanes_held = 0;  // of them, those that are paused or whose host is down

@@ -45,6 +45,7 @@ struct LatencyView {
   double p50_ms = 0;
   double p90_ms = 0;
   double p99_ms = 0;
+  double p999_ms = 0;  // 99.9 %
   double max_ms = 0;
 };
 
