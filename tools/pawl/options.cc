@@ -353,6 +353,8 @@ Result<void> check(const RunOptions& options) {
       return failure(ErrorCode::usage,
                      "--push: other users can read command lines; leave the password to git's credential helpers");
   }
+  if (options.path != RunOptions{}.path && options.layout != "raw")
+    return failure(ErrorCode::usage, "--path is for --layout raw: a record lies where its key can find it again");
   if (options.normalise != "none" && options.layout != "raw")
     return failure(ErrorCode::usage, "--normalise is for --layout raw: a record holds the body as it came");
   if (!options.tokens_by.empty() && options.rate_tokens.value.count <= 0)
