@@ -23,6 +23,13 @@ inline void add_to(Counter& counter, std::uint64_t n) noexcept {
 }
 inline std::uint64_t value_of(const Counter& counter) noexcept { return counter.load(std::memory_order_relaxed); }
 
+/// Lanes that are paused or whose host is down.
+inline std::uint64_t held_among(const std::vector<LaneStats>& lanes) noexcept {
+  return static_cast<std::uint64_t>(std::count_if(lanes.begin(), lanes.end(), [](const LaneStats& lane) {
+    return lane.paused.count() > 0 || lane.breaker != BreakerState::closed;
+  }));
+}
+
 class StageCounts {
  public:
   Counter started{0}, finished{0}, retries{0}, bytes{0};  // written by the loop
@@ -57,9 +64,7 @@ class StageCounts {
     stats.attempt_max_ms = latency.max_ms();
     const std::lock_guard lock(mutex_);
     stats.lanes = lanes_;
-    stats.lanes_held = static_cast<std::uint64_t>(std::count_if(lanes_.begin(), lanes_.end(), [](const auto& lane) {
-      return lane.paused.count() > 0 || lane.breaker != BreakerState::closed;
-    }));
+    stats.lanes_held = held_among(lanes_);
     stats.events = events_;
     stats.last_event = last_event_;
     return stats;

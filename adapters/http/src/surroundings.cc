@@ -121,9 +121,11 @@ static std::string ending_text(const Attempt& attempt) {
   return attempt.status == 429 ? "rate limited" : "status " + std::to_string(attempt.status);
 }
 
-std::string retry_text(const Host& host, const Attempt& attempt, milliseconds delay) {
-  std::string text(host_text(host));
-  return text.append(": ").append(ending_text(attempt)).append(", next try in ").append(seconds_text(delay));
+std::string tell_retry(const Options& options, const Call& call, const Attempt& attempt, milliseconds delay) {
+  const std::string reason = ending_text(attempt);
+  std::string text(host_text(*call.host));
+  if (options.on_retry) options.on_retry({*call.task, text, reason, delay});
+  return text.append(": ").append(reason).append(", next try in ").append(seconds_text(delay));
 }
 
 std::string breaker_text(const Host& host, const Attempt& attempt, std::chrono::steady_clock::time_point now) {

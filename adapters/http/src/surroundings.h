@@ -47,8 +47,9 @@ class RequestCheck {
 /// "https://api.example.com:443" → "api.example.com:443".
 [[nodiscard]] std::string_view host_text(const Host& host) noexcept;
 
-/// "127.0.0.1:8080: connect_failed, next try in 3.0 s".
-[[nodiscard]] std::string retry_text(const Host& host, const Attempt& attempt, std::chrono::milliseconds delay);
+/// Tells on_retry, and returns it as a line for a person: "127.0.0.1:8080: connect_failed, next try in 3.0 s".
+[[nodiscard]] std::string tell_retry(const Options& options, const Call& call, const Attempt& attempt,
+                                     std::chrono::milliseconds delay);
 
 /// "127.0.0.1:8080: down (connect_failed, 20 in a row), asked again in 1.0 s", or that it is up again.
 [[nodiscard]] std::string breaker_text(const Host& host, const Attempt& attempt,

@@ -54,6 +54,14 @@ struct Spent {
   std::uint64_t tokens = 0;  // counted only with a budget for them
 };
 
+/// An attempt that is followed by another one.
+struct RetryNote {
+  const Task& task;                    // only valid while it is told
+  std::string_view host;               // "api.example.com:443"
+  std::string_view reason;             // "status 503", "rate limited", or an error code of those of CallStage
+  std::chrono::milliseconds delay{0};  // until the next attempt, at the earliest
+};
+
 /// Whether calls of one stream may be on the wire together. Results are committed in order either way.
 enum class StreamCalls : std::uint8_t {
   overlap,  // as many as there is room for
@@ -122,6 +130,8 @@ struct PAWL_API Options {
   std::function<void(const Task&)> on_tokens_unknown;  // told of the first 2xx answer without a number there; as above
   std::function<void(const Task&)> on_held_failure;  // told of each failure that is held, with the task's error; on the
                                                      // stage's thread, must not wait
+  std::function<void(const RetryNote&)> on_retry;    // told of each attempt that is followed by another; on the stage's
+                                                     // threads (several at once with call_threads), must not wait
   std::string user_agent;                            // empty: "pawl/<version>"
   std::uint64_t seed = 0;                            // of the back-off's jitter; 0: from the system
 
