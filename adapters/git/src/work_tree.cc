@@ -52,7 +52,7 @@ TreeHandle tree_at(git_repository* repository, const ObjectId& commit) {
 }
 
 /// "" for a file of the root.
-std::string_view folder_of(std::string_view path) {
+std::string_view folder_part(std::string_view path) {
   const std::size_t slash = path.rfind('/');
   return path.substr(0, slash == std::string_view::npos ? 0 : slash);
 }
@@ -128,13 +128,13 @@ void WorkTree::note(const FileChange& change, const Placed& file) {
 void WorkTree::place_all(std::span<const FileChange> changes) {
   std::vector<std::uint32_t> order(changes.size());
   std::iota(order.begin(), order.end(), 0u);
-  std::ranges::stable_sort(order, {}, [&](std::uint32_t at) { return folder_of(changes[at].path); });
+  std::ranges::stable_sort(order, {}, [&](std::uint32_t at) { return folder_part(changes[at].path); });
   std::size_t writers = std::min<std::size_t>(std::thread::hardware_concurrency(), kMostWriters);
   writers = std::clamp<std::size_t>(changes.size() / kWorthAWriter, 1, std::max<std::size_t>(writers, 1));
   // The first position from `at` on where a folder begins.
   const auto folder_from = [&](std::size_t at) {
     while (at != 0 && at < order.size() &&
-           folder_of(changes[order[at]].path) == folder_of(changes[order[at - 1]].path)) {
+           folder_part(changes[order[at]].path) == folder_part(changes[order[at - 1]].path)) {
       ++at;
     }
     return at;
