@@ -2,13 +2,14 @@
 """Records one history with pawl's commit stage and with what one would pick instead, in one run, and prints ratios.
 
 usage: python3 bench/peers/commit.py --build build/release [--tasks 1000,10000,100000] [--per-commit 1,100]
-           [--peers pawl,fast-import,fast-import-depth0,pygit2,pygit2-trees,gitpython,git] [--rounds 1] [--dir DIR]
-           [--work-tree] [--json out.json] [--growth growth.svg]
+           [--peers fast-import,fast-import-depth0,pawl,mempack,loose,pygit2-trees,pygit2,gitpython,git] [--rounds 1]
+           [--streams 64] [--dir DIR] [--work-tree] [--json out.json]
+       python3 bench/peers/commit.py --draw out.json,more.json --growth growth.svg
 
 All contenders make the same commits, and each must end at the same commit id. The repository is bare; pawl syncs each
 publication, the others sync what git does by default. Wall-clock and processor time are those of the whole process, so
 pawl's include rendering and encoding each record. The slow ones are given fewer tasks (--cap): their time a task grows
-with the number of files, so the figure flatters them. Needs git; python3-pygit2 and python3-git for those peers.
+with the number of files, so the figure flatters them. A row appears when its rounds are done. Needs git; python3-pygit2 and python3-git for those peers.
 """
 
 import argparse
@@ -28,8 +29,8 @@ WHO = {"GIT_AUTHOR_NAME": "Ada Tester", "GIT_AUTHOR_EMAIL": "ada@example.org",
        "GIT_AUTHOR_DATE": "1700000000 +0000", "GIT_COMMITTER_DATE": "1700000000 +0000",
        "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null"}
 # Most tasks given to a slow peer, with one task a commit and with many.
-CAPS = {"pygit2": (2000, 10000), "pygit2-trees": (5000, 20000), "gitpython": (300, 2000), "git": (300, 3000)}
-DEFAULT = "pawl,fast-import,fast-import-depth0,pygit2-trees,pygit2,gitpython,git"
+CAPS = {"mempack": (10000, 20000), "loose": (5000, 20000), "pygit2": (2000, 10000), "pygit2-trees": (5000, 20000), "gitpython": (300, 2000), "git": (300, 3000)}
+DEFAULT = "fast-import,fast-import-depth0,pawl,mempack,loose,pygit2-trees,pygit2,gitpython,git"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -159,15 +160,18 @@ class Bench:
         self.options = options
         self.program = os.path.join(options.build, "bench", "commit_history")
         self.folder = tempfile.mkdtemp(prefix="pawl-commit-", dir=options.dir)
-        self.dumped = None
+        self.dumped = {}
 
     def path(self, name):
         return os.path.join(self.folder, name)
 
-    def dump(self, tasks, per_commit):
-        if self.dumped != (tasks, per_commit):
-            run([self.program, "dump", self.folder, str(tasks), str(per_commit)])
-            self.dumped = (tasks, per_commit)
+    def dump(self, form, tasks, per_commit):
+        """The history in a file: a `stream` for git fast-import, `records` for the others."""
+        file = self.path(form)
+        if self.dumped.get(form) != (tasks, per_commit):
+            run([self.program, form, file, str(tasks), str(per_commit), str(self.options.streams)])
+            self.dumped[form] = (tasks, per_commit)
+        return file
 
     def fresh(self, work_tree):
         repository = self.path("repository")
@@ -180,17 +184,20 @@ class Bench:
         repository = self.fresh(peer in ("gitpython", "git", "pawl-work-tree"))
         os.sync()  # what the one before left to be written is not this one's
         if peer.startswith("pawl"):
-            figures = run([self.program, "pawl", repository, str(tasks), str(per_commit)])
+            figures = run([self.program, "pawl", repository, str(tasks), str(per_commit), str(self.options.streams)])
         elif peer.startswith("fast-import"):
-            self.dump(tasks, per_commit)
+            file = self.dump("stream", tasks, per_commit)
             words = ["git", "-C", repository, "fast-import", "--quiet"]
             if peer.endswith("depth0"):
                 words.append("--depth=0")
-            with open(self.path("stream"), "rb") as stream:
+            with open(file, "rb") as stream:
                 figures = run(words, stdin=stream)
+        elif peer in ("mempack", "loose"):
+            file = self.dump("records", tasks, per_commit)
+            figures = run([os.path.join(self.options.build, "bench", "commit_libgit2"), peer, repository, file])
         else:
-            self.dump(tasks, per_commit)
-            figures = run([python_with(MODULES[peer]), os.path.abspath(__file__), "--as", peer, repository, self.path("records")])
+            file = self.dump("records", tasks, per_commit)
+            figures = run([python_with(MODULES[peer]), os.path.abspath(__file__), "--as", peer, repository, file])
         objects = os.path.join(git(repository, "rev-parse", "--absolute-git-dir"), "objects")
         return figures | {"size": size_of(objects), "head": git(repository, "rev-parse", "main"),
                           "packs": len(list(pathlib.Path(objects, "pack").glob("*.pack")))}
@@ -200,7 +207,7 @@ class Bench:
         shutil.rmtree(target, ignore_errors=True)
         os.mkdir(target)
         os.sync()
-        run([self.program, "files", target, str(tasks)], out=self.path("said"))
+        run([self.program, "files", target, str(tasks), str(self.options.streams)], out=self.path("said"))
         shutil.rmtree(target)
         return json.loads(pathlib.Path(self.path("said")).read_text())["seconds"]
 
@@ -227,20 +234,19 @@ def heads_agree(rounds_of):
                 sys.exit(f"{peer}, {tasks} tasks, {per_commit} a commit: ends at {one['head']}, another at {head}")
 
 
-def print_table(results, per_commit, peers):
-    print(f"\n{per_commit} task{'s' if per_commit > 1 else ''} a commit\n")
-    print("| contender | tasks | µs a task (spread) | CPU µs | RSS MiB | bytes a task | packs | fast-import's time / its |")
-    print("|---|---|---|---|---|---|---|---|")
-    for peer in peers:
-        for (tasks, per, name), one in results.items():
-            if per != per_commit or name != peer:
-                continue
-            low, high = (f"{1e6 * seconds / tasks:.1f}" for seconds in one["spread"])
-            base = results.get((tasks, per, "fast-import"))
-            ratio = f"{base['wall'] / one['wall']:.2f}" if base else "-"
-            print(f"| {peer} | {tasks:,} | {1e6 * one['wall'] / tasks:.1f} ({low}–{high}) | "
-                  f"{1e6 * one['cpu'] / tasks:.1f} | {one['rss']:.0f} | {one['size'] / tasks:.0f} | {one['packs']:.0f} | "
-                  f"{ratio} |")
+def print_head(per_commit):
+    print(f"\n{per_commit} task{'s' if per_commit > 1 else ''} a commit\n\n"
+          "| contender | tasks | µs a task (spread) | CPU µs | RSS MiB | bytes a task | packs | fast-import's time / its |\n"
+          "|---|---|---|---|---|---|---|---|", flush=True)
+
+
+def print_row(results, tasks, per_commit, peer):
+    one = results[tasks, per_commit, peer]
+    low, high = (f"{1e6 * seconds / tasks:.1f}" for seconds in one["spread"])
+    base = results.get((tasks, per_commit, "fast-import"))
+    ratio = f"{base['wall'] / one['wall']:.2f}" if base else "-"
+    print(f"| {peer} | {tasks:,} | {1e6 * one['wall'] / tasks:.1f} ({low}–{high}) | {1e6 * one['cpu'] / tasks:.1f} | "
+          f"{one['rss']:.0f} | {one['size'] / tasks:.0f} | {one['packs']:.0f} | {ratio} |", flush=True)
 
 
 def print_ratios(results, per_commits, counts):
@@ -299,7 +305,9 @@ def parse():
         PYTHON[sys.argv[2]](*sys.argv[3:5])
         sys.exit(0)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--build", required=True)
+    parser.add_argument("--build")
+    parser.add_argument("--draw", metavar="JSON,JSON", help="measure nothing: a picture of what --json has kept")
+    parser.add_argument("--streams", type=int, default=64)
     parser.add_argument("--tasks", default="1000,10000,100000")
     parser.add_argument("--per-commit", default="1,100")
     parser.add_argument("--peers", default=DEFAULT)
@@ -307,8 +315,11 @@ def parse():
     parser.add_argument("--dir", help="where repositories are made; a file system of the kind you use")
     parser.add_argument("--work-tree", action="store_true", help="pawl with files, beside writing the files alone")
     parser.add_argument("--json")
-    parser.add_argument("--growth", metavar="FILE", help="a picture of the growth with one task a commit")
-    return parser.parse_args()
+    parser.add_argument("--growth", metavar="FILE", help="a picture of the growth with the first of --per-commit")
+    options = parser.parse_args()
+    if not options.build and not options.draw:
+        parser.error("--build says where the programs are")
+    return options
 
 
 def is_there(peer):
@@ -318,47 +329,62 @@ def is_there(peer):
     return True
 
 
+def measure_all(bench, peers, counts, per_commits, rounds_of):
+    """Fills rounds_of and prints each row when it is complete; answers the medians."""
+    results = {}
+    for per in per_commits:
+        print_head(per)
+        for tasks in counts:
+            for turn in range(bench.options.rounds):
+                for peer in peers:  # by turns, so that what disturbs a round disturbs all
+                    cap = CAPS.get(peer, (None, None))[0 if per == 1 else 1]
+                    key = (min(tasks, cap) if cap else tasks, per, peer)
+                    if key in results:
+                        continue
+                    rounds_of.setdefault(key, []).append(bench.measure(peer, key[0], per))
+                    if turn + 1 == bench.options.rounds:
+                        results[key] = median_of(rounds_of[key])
+                        print_row(results, *key)
+            heads_agree(rounds_of)
+    return results
+
+
+def read_kept(files):
+    return {(one["tasks"], one["per_commit"], one["peer"]): median_of(one["rounds"])
+            for file in files.split(",") for one in json.loads(pathlib.Path(file).read_text())}
+
+
 def main():
     options = parse()
+    per_commits = [int(count) for count in options.per_commit.split(",")]
+    if options.draw:
+        draw_growth(read_kept(options.draw), per_commits[0], options.growth)
+        return
     bench = Bench(options)
     peers = [peer for peer in options.peers.split(",") if is_there(peer)]
     counts = sorted(int(count) for count in options.tasks.split(","))
-    per_commits = [int(count) for count in options.per_commit.split(",")]
     rounds_of = {}
     try:
-        for per in per_commits:
-            for tasks in counts:
-                for _ in range(options.rounds):
-                    for peer in peers:  # by turns, so that what disturbs a round disturbs all
-                        cap = CAPS.get(peer, (None, None))[0 if per == 1 else 1]
-                        given = min(tasks, cap) if cap else tasks
-                        if cap and tasks > cap and len(rounds_of.get((given, per, peer), [])) >= options.rounds:
-                            continue
-                        one = bench.measure(peer, given, per)
-                        rounds_of.setdefault((given, per, peer), []).append(one)
-                        print(f"{peer}: {given} tasks, {per} a commit: {1e6 * one['wall'] / given:.1f} µs a task",
-                              file=sys.stderr, flush=True)
-        heads_agree(rounds_of)
-        results = {key: median_of(rounds) for key, rounds in rounds_of.items()}
-        for per in per_commits:
-            print_table(results, per, peers)
+        results = measure_all(bench, peers, counts, per_commits, rounds_of)
+        if options.json:
+            pathlib.Path(options.json).write_text(json.dumps(
+                [{"tasks": t, "per_commit": c, "peer": p, "rounds": r} for (t, c, p), r in rounds_of.items()], indent=1))
+        if options.growth:
+            draw_growth(results, per_commits[0], options.growth)
         print_ratios(results, per_commits, counts)
         if options.work_tree:
             for tasks in counts:
                 pairs = [(bench.files(tasks), bench.measure("pawl-work-tree", tasks, 256)["wall"])
                          for _ in range(options.rounds)]
                 alone, both = (statistics.median(pair[i] for pair in pairs) for i in (0, 1))
+                ratios = sorted(both / alone for alone, both in pairs)
                 print(f"work tree, {tasks:,} tasks, 256 a commit: pawl {1e6 * both / tasks:.1f} µs a task, the files "
-                      f"alone {1e6 * alone / tasks:.1f}: {both / alone:.2f}")
+                      f"alone {1e6 * alone / tasks:.1f}: {both / alone:.2f} ({ratios[0]:.2f}–{ratios[-1]:.2f})",
+                      flush=True)
         costs = bench.costs()
         print(f"one record of {costs['bytes']} bytes, µs: encode {costs['encode']:.1f}, of which deflate "
               f"{costs['deflate']:.1f} and SHA-1 with detection of collisions {costs['hash_collision_detecting']:.1f} "
               f"(OpenSSL's without: {costs['hash_plain']:.1f})")
-        if options.growth:
-            draw_growth(results, per_commits[0], options.growth)
-        if options.json:
-            pathlib.Path(options.json).write_text(json.dumps(
-                [{"tasks": t, "per_commit": c, "peer": p, "rounds": r} for (t, c, p), r in rounds_of.items()], indent=1))
     finally:
         bench.close()
 

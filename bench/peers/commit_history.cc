@@ -1,12 +1,13 @@
 // One history for everybody who commits results: made by pawl's encoder and commit stage, told to git fast-import and
 // to scripts, or written as plain files. commit.py beside it runs it and its peers.
 //
-// usage: commit_history pawl REPOSITORY TASKS PER_COMMIT     the stages as the pipeline runs them; prints JSON
-//        commit_history dump FOLDER TASKS PER_COMMIT         FOLDER/stream for fast-import, FOLDER/records for scripts
-//        commit_history files FOLDER TASKS                   the files alone, by open, write, close; prints JSON
-//        commit_history costs TASKS                          hash and deflate of one record; prints JSON
+// usage: commit_history pawl REPOSITORY TASKS PER_COMMIT STREAMS   the stages as the pipeline runs them; prints JSON
+//        commit_history stream FILE TASKS PER_COMMIT STREAMS       what git fast-import reads
+//        commit_history records FILE TASKS PER_COMMIT STREAMS      what scripts read
+//        commit_history files FOLDER TASKS STREAMS                 the files alone, by open, write, close; prints JSON
+//        commit_history costs TASKS                                hash and deflate of one record; prints JSON
 //
-// Who commits and when comes from git's environment variables. A record is about 1 KB, in 64 streams by turns.
+// Who commits and when comes from git's environment variables. A record is about 1 KB; streams take turns.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -42,7 +43,6 @@ namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::uint64_t kRun = 1'700'000'000'000'000;
-constexpr std::uint64_t kStreams = 64;
 constexpr std::uint64_t kInFlight = 8192;
 constexpr std::uint64_t kBatch = 64;
 
@@ -65,16 +65,16 @@ std::uint64_t mixed(std::uint64_t& state) {  // splitmix64
 }
 
 /// Task number `i`: words in an answer as an API gives it.
-void fill(Task& task, std::uint64_t i) {
+void fill(Task& task, std::uint64_t i, std::uint64_t streams) {
   static const std::array<const char*, 32> kWords = {
       "the",    "answer", "of",      "a",       "model", "is",    "made",   "from", "words", "that",  "come",
       "again",  "in",     "another", "order",   "with",  "some",  "number", "as",   "here",  "and",   "there",
       "result", "value",  "because", "however", "data",  "table", "first",  "next", "quite", "random"};
   Request& request = task.request;
   request.task_id = {kRun, i + 1};
-  request.stream = "stream-" + std::to_string(i % kStreams);
+  request.stream = "stream-" + std::to_string(i % streams);
   request.id = "request-" + std::to_string(i);
-  request.position = i / kStreams;
+  request.position = i / streams;
   request.method = "POST";
   request.url = "https://api.example.org/v1/chat/completions";
   request.content_type = "application/json";
@@ -137,8 +137,8 @@ class Back final : public StageSink {
 /// Encodes on all processors and hands over in order.
 class Feed {
  public:
-  Feed(Encoder& encoder, Stage& stage, const Back& back, std::uint64_t count)
-      : encoder_(encoder), stage_(stage), back_(back), count_(count), slots_(kInFlight) {}
+  Feed(Encoder& encoder, Stage& stage, const Back& back, std::uint64_t count, std::uint64_t streams)
+      : encoder_(encoder), stage_(stage), back_(back), count_(count), streams_(streams), slots_(kInFlight) {}
 
   void run() {
     std::vector<std::jthread> workers;
@@ -155,7 +155,7 @@ class Feed {
       std::vector<Task*> tasks;
       for (std::uint64_t i = begin; i < end; ++i) {
         Task& task = slots_[i % kInFlight];
-        fill(task, i);
+        fill(task, i, streams_);
         encoder_.encode(task);
         tasks.push_back(&task);
       }
@@ -170,12 +170,13 @@ class Feed {
   Stage& stage_;
   const Back& back_;
   const std::uint64_t count_;
+  const std::uint64_t streams_;
   std::vector<Task> slots_;
   std::atomic<std::uint64_t> next_{0};
   std::atomic<std::uint64_t> turn_{0};
 };
 
-int run_pawl(const fs::path& folder, std::uint64_t count, std::uint32_t per_commit) {
+int run_pawl(const fs::path& folder, std::uint64_t count, std::uint32_t per_commit, std::uint64_t of_streams) {
   const auto repository = must(git::Repository::open({folder, "main", git::RepositoryOptions::Missing::fail}));
   const git::CommitOptions options = options_for(per_commit);
   const auto encoder = must(git::make_encoder(options));
@@ -183,7 +184,7 @@ int run_pawl(const fs::path& folder, std::uint64_t count, std::uint32_t per_comm
   Back back;
   const Clock::time_point start = Clock::now();
   stage->attach(back);
-  Feed feed(*encoder, *stage, back, count);  // its tasks are the stage's until it has stopped
+  Feed feed(*encoder, *stage, back, count, of_streams);  // its tasks are the stage's until it has stopped
   feed.run();
   stage->hurry();
   back.wait_for(count);
@@ -204,36 +205,44 @@ std::string message_of(const std::vector<Task>& tasks, std::uint64_t number) {
 
 void put_data(std::ofstream& out, std::string_view bytes) { out << "data " << bytes.size() << '\n' << bytes << '\n'; }
 
-/// records: a line "commit BYTES RESULTS" and BYTES of message, then for each result "PATH BYTES" and the content.
-int run_dump(const fs::path& folder, std::uint64_t count, std::uint32_t per_commit) {
+/// What git-fast-import(1) reads.
+void put_for_fast_import(std::ofstream& out, const std::string& message, const std::vector<Task>& tasks) {
+  out << "commit refs/heads/main\n";
+  for (const char* role : {"author", "committer"}) out << role << " Ada Tester <ada@example.org> 1700000000 +0000\n";
+  put_data(out, message);
+  for (const Task& task : tasks) {
+    out << "M 100644 inline " << encoded_of(task).path << '\n';
+    put_data(out, encoded_of(task).content);
+  }
+}
+
+/// A line "commit BYTES RESULTS" and BYTES of message, then for each result "PATH BYTES" and the content.
+void put_for_scripts(std::ofstream& out, const std::string& message, const std::vector<Task>& tasks) {
+  out << "commit " << message.size() << ' ' << tasks.size() << '\n' << message;
+  for (const Task& task : tasks) {
+    const git::Encoded& file = encoded_of(task);
+    out << file.path << ' ' << file.content.size() << '\n' << file.content;
+  }
+}
+
+int run_dump(bool for_fast_import, const fs::path& file, std::uint64_t count, std::uint32_t per_commit,
+             std::uint64_t streams) {
   const auto encoder = must(git::make_encoder(options_for(per_commit)));
-  std::ofstream stream(folder / "stream", std::ios::binary);
-  std::ofstream records(folder / "records", std::ios::binary);
+  std::ofstream out(file, std::ios::binary);
   std::uint64_t number = 0;
   for (std::uint64_t begin = 0; begin < count; begin += per_commit) {
     std::vector<Task> tasks(std::min<std::uint64_t>(per_commit, count - begin));
     for (std::uint64_t i = 0; i < tasks.size(); ++i) {
-      fill(tasks[i], begin + i);
+      fill(tasks[i], begin + i, streams);
       encoder->encode(tasks[i]);
     }
     const std::string message = message_of(tasks, ++number);
-    for (const char* role : {"author", "committer"}) {
-      if (role[0] == 'a') stream << "commit refs/heads/main\n";
-      stream << role << " Ada Tester <ada@example.org> 1700000000 +0000\n";
-    }
-    put_data(stream, message);
-    records << "commit " << message.size() << ' ' << tasks.size() << '\n' << message;
-    for (const Task& task : tasks) {
-      const git::Encoded& file = encoded_of(task);
-      stream << "M 100644 inline " << file.path << '\n';
-      put_data(stream, file.content);
-      records << file.path << ' ' << file.content.size() << '\n' << file.content;
-    }
+    for_fast_import ? put_for_fast_import(out, message, tasks) : put_for_scripts(out, message, tasks);
   }
-  return 0;
+  return out.flush() ? 0 : 2;
 }
 
-int run_files(const fs::path& folder, std::uint64_t count) {
+int run_files(const fs::path& folder, std::uint64_t count, std::uint64_t streams) {
   const auto encoder = must(git::make_encoder(options_for(1)));
   std::vector<Task> tasks(4096);
   Clock::duration took{};
@@ -241,7 +250,7 @@ int run_files(const fs::path& folder, std::uint64_t count) {
   for (std::uint64_t begin = 0; begin < count; begin += tasks.size()) {
     const std::uint64_t part = std::min<std::uint64_t>(tasks.size(), count - begin);
     for (std::uint64_t i = 0; i < part; ++i) {
-      fill(tasks[i], begin + i);
+      fill(tasks[i], begin + i, streams);
       encoder->encode(tasks[i]);
     }
     const Clock::time_point start = Clock::now();
@@ -266,7 +275,7 @@ int run_files(const fs::path& folder, std::uint64_t count) {
 int run_costs(std::uint64_t count) {
   const auto encoder = must(git::make_encoder(options_for(1)));
   std::vector<Task> tasks(count);
-  for (std::uint64_t i = 0; i < count; ++i) fill(tasks[i], i);
+  for (std::uint64_t i = 0; i < count; ++i) fill(tasks[i], i, 64);
   const auto microseconds = [&](auto&& each) {
     const Clock::time_point start = Clock::now();
     for (Task& task : tasks) each(task);
@@ -297,11 +306,11 @@ int run_costs(std::uint64_t count) {
 int main(int argc, char** argv) {
   const std::vector<std::string> words(argv + 1, argv + argc);
   const auto number = [&](std::size_t at) { return std::strtoull(words[at].c_str(), nullptr, 10); };
-  if (words.size() == 4 && words[0] == "pawl")
-    return run_pawl(words[1], number(2), static_cast<std::uint32_t>(number(3)));
-  if (words.size() == 4 && words[0] == "dump")
-    return run_dump(words[1], number(2), static_cast<std::uint32_t>(number(3)));
-  if (words.size() == 3 && words[0] == "files") return run_files(words[1], number(2));
+  const auto small = [&](std::size_t at) { return static_cast<std::uint32_t>(number(at)); };
+  if (words.size() == 5 && words[0] == "pawl") return run_pawl(words[1], number(2), small(3), number(4));
+  if (words.size() == 5 && (words[0] == "stream" || words[0] == "records"))
+    return run_dump(words[0] == "stream", words[1], number(2), small(3), number(4));
+  if (words.size() == 4 && words[0] == "files") return run_files(words[1], number(2), number(3));
   if (words.size() == 2 && words[0] == "costs") return run_costs(number(1));
   die("see the comment at the top of commit_history.cc");
 }

@@ -234,7 +234,9 @@ static void add_repository_options(CLI::App& command, RunOptions& options) {
       ->capture_default_str()
       ->group("Repository");
   command
-      .add_option("--path", options.path, "where a body lies in layout raw; fields {host} {path} {query} {stream} {id}")
+      .add_option("--path", options.path,
+                  "where a body lies, in layout raw (records lie where they can be found again); fields {host} {path} "
+                  "{query} {stream} {id}")
       ->type_name("TEMPLATE")
       ->capture_default_str()
       ->group("Repository");
@@ -253,8 +255,13 @@ static void add_repository_options(CLI::App& command, RunOptions& options) {
       ->type_name("'KEY: VALUE'")
       ->allow_extra_args(false)
       ->group("Repository");
-  command.add_flag("--sign", options.sign, "sign commits as git's gpg.format and user.signingKey say")
-      ->group("Repository");
+  auto* const sign =
+      command
+          .add_flag(
+              "--sign", options.sign,
+              "sign commits as git's gpg.format and user.signingKey say (default: if git's commit.gpgSign is set)")
+          ->group("Repository");
+  command.add_flag("--no-sign", options.no_sign, "sign no commits")->excludes(sign)->group("Repository");
   command
       .add_option("--push", options.push,
                   "push the branch there in the background; merges what others pushed, no force")
@@ -346,6 +353,8 @@ Result<void> check(const RunOptions& options) {
       return failure(ErrorCode::usage,
                      "--push: other users can read command lines; leave the password to git's credential helpers");
   }
+  if (options.path != RunOptions{}.path && options.layout != "raw")
+    return failure(ErrorCode::usage, "--path is for --layout raw: a record lies where its key can find it again");
   if (options.normalise != "none" && options.layout != "raw")
     return failure(ErrorCode::usage, "--normalise is for --layout raw: a record holds the body as it came");
   if (!options.tokens_by.empty() && options.rate_tokens.value.count <= 0)

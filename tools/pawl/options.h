@@ -72,6 +72,7 @@ struct RunOptions {
   std::string message;
   std::vector<std::string> trailers;
   bool sign = false;
+  bool no_sign = false;  // neither: as git's commit.gpgSign says
   std::string push;
   std::string branch;
   std::uint32_t commit_tasks = 256;

@@ -103,6 +103,7 @@ void each_setting(Options& options, Visit&& visit) {
   visit("normalise", options.normalise);
   visit("message", options.message);
   visit("sign", options.sign);
+  visit("no-sign", options.no_sign);
   visit("push", options.push);
   visit("branch", options.branch);
   visit("commit-tasks", options.commit_tasks);

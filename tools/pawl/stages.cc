@@ -129,6 +129,7 @@ git::CommitOptions commit_options(const RunOptions& options, std::uint64_t run) 
   commit.message_template = options.message;
   commit.trailers = options.trailers;
   if (options.sign) commit.sign = git::CommitOptions::Sign::yes;
+  if (options.no_sign) commit.sign = git::CommitOptions::Sign::no;
   commit.push_remote = options.push;
   commit.commit_tasks = options.commit_tasks;
   commit.commit_every = options.commit_every.value;

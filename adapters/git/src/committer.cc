@@ -60,11 +60,9 @@ Result<std::unique_ptr<Stage>> make_commit_stage(Repository& repository, const C
     if (!subject) return std::unexpected(std::move(subject.error()));
     look.subject = std::move(*subject);
   }
-  if (options.sign == CommitOptions::Sign::yes) {
-    Result<Signer> signer = Signer::load(handle(repository), look.identity.committer);
-    if (!signer) return std::unexpected(std::move(signer.error()));
-    look.signer = std::move(*signer);
-  }
+  Result<std::optional<Signer>> signer = Signer::load(handle(repository), look.identity.committer, options.sign);
+  if (!signer) return std::unexpected(std::move(signer.error()));
+  look.signer = std::move(*signer);
   return std::make_unique<CommitStage>(repository, options, std::move(look));
 }
 

@@ -3,19 +3,16 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
 #include "object_id.h"
 #include "open_file.h"
-#include "pack.h"
 
 namespace pawl::git {
 namespace {
 
-namespace fs = std::filesystem;
-
-constexpr std::size_t kMostFolders = 64;    // open at once; a descriptor each
 constexpr char kTemporary[] = ".pawl-tmp";  // one at a time in a folder: it is one writer's
 
 /// All of an open file; none if it cannot be read.
@@ -32,9 +29,12 @@ std::optional<std::string> read_all(int fd, std::size_t size) {
 }
 
 /// Fills an empty file; its state afterwards, else an errno.
-std::expected<struct stat, int> fill(int fd, std::string_view content, const fs::path& path) {
-  if (const Result<void> written = write_all(fd, {&content, 1}, path); !written) {
-    return std::unexpected(written.error().sys_errno != 0 ? written.error().sys_errno : EIO);
+std::expected<struct stat, int> fill(int fd, std::string_view content) {
+  while (!content.empty()) {
+    const ssize_t wrote = ::write(fd, content.data(), content.size());
+    if (wrote < 0 && errno == EINTR) continue;
+    if (wrote <= 0) return std::unexpected(wrote < 0 ? errno : EIO);
+    content.remove_prefix(static_cast<std::size_t>(wrote));
   }
   struct stat state{};
   if (::fstat(fd, &state) != 0) return std::unexpected(errno);
@@ -58,31 +58,48 @@ bool is_remains_of(std::string_view content, std::string_view present) {
 
 }  // namespace
 
-FileWriter::~FileWriter() { close_folders(); }
+FileWriter::~FileWriter() {
+  while (!folders_.empty()) leave();
+}
+
+void FileWriter::leave() noexcept {
+  ::close(folders_.back().fd);
+  folders_.pop_back();
+}
 
 /// Descriptor of a folder below root_, made if missing; else as Placed. "" is root_.
 std::expected<int, int> FileWriter::folder(std::string_view path) {
-  if (const auto found = folders_.find(path); found != folders_.end()) return found->second;
-  int fd = -1;
-  if (path.empty()) {
-    fd = ::open(root_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  } else {
-    const std::size_t slash = path.rfind('/');
-    const auto parent = folder(slash == std::string_view::npos ? std::string_view{} : path.substr(0, slash));
-    if (!parent) return parent;
-    const std::string name(path.substr(slash == std::string_view::npos ? 0 : slash + 1));
-    if (::mkdirat(*parent, name.c_str(), 0777) == 0 || errno == EEXIST) {
-      fd = ::openat(*parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    }
+  if (folders_.empty()) {
+    const int fd = ::open(root_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return std::unexpected(is_in_the_way(errno) ? kOfAPerson : errno);
+    folders_.push_back({0, fd});
   }
-  if (fd < 0) return std::unexpected(is_in_the_way(errno) ? kOfAPerson : errno);
-  folders_.emplace(path, fd);
-  return fd;
+  const auto leads_to = [this, path](std::size_t bytes) {
+    return bytes == 0 || (bytes <= path.size() && way_.compare(0, bytes, path.substr(0, bytes)) == 0 &&
+                          (bytes == path.size() || path[bytes] == '/'));
+  };
+  while (!leads_to(folders_.back().bytes)) leave();
+  while (folders_.back().bytes < path.size()) {
+    const std::size_t begin = folders_.back().bytes == 0 ? 0 : folders_.back().bytes + 1;
+    const std::size_t end = std::min(path.find('/', begin), path.size());
+    const auto entered = enter(folders_.back(), path.substr(begin, end - begin));
+    if (!entered) return entered;
+    way_.assign(path.substr(0, end));
+    folders_.push_back({end, *entered});
+  }
+  return folders_.back().fd;
 }
 
-void FileWriter::close_folders() noexcept {
-  for (const auto& [path, fd] : folders_) ::close(fd);
-  folders_.clear();
+/// Mostly it is there, so it is made only if it is missed.
+std::expected<int, int> FileWriter::enter(const Folder& parent, std::string_view name) {
+  constexpr int kFlags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+  name_ = name;
+  int fd = ::openat(parent.fd, name_.c_str(), kFlags);
+  if (fd < 0 && errno == ENOENT && (::mkdirat(parent.fd, name_.c_str(), 0777) == 0 || errno == EEXIST)) {
+    fd = ::openat(parent.fd, name_.c_str(), kFlags);
+  }
+  if (fd < 0) return std::unexpected(is_in_the_way(errno) ? kOfAPerson : errno);
+  return fd;
 }
 
 /// Whether a file's content is the branch's, so that nothing of a person's is lost with it.
@@ -112,7 +129,7 @@ Placed FileWriter::replace(int folder, const std::string& name, const FileChange
   ::unlinkat(folder, kTemporary, 0);  // of a run that was killed
   const OpenFile file(::openat(folder, kTemporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (file.fd() < 0) return failed(errno);
-  Placed after = fill(file.fd(), change.content, root_ / change.path);
+  Placed after = fill(file.fd(), change.content);
   if (after && (::fchmod(file.fd(), before.st_mode & 07777) != 0 ||
                 ::renameat(folder, kTemporary, folder, name.c_str()) != 0 || ::fstat(file.fd(), &*after) != 0)) {
     after = failed(errno);
@@ -127,22 +144,21 @@ Placed FileWriter::replace(int folder, const std::string& name, const FileChange
 
 /// Brings one file onto the disk.
 Placed FileWriter::place(const FileChange& change) {
-  if (folders_.size() > kMostFolders) close_folders();
   const std::size_t slash = change.path.rfind('/');
   const bool at_root = slash == std::string_view::npos;
   const auto parent = folder(at_root ? std::string_view{} : change.path.substr(0, slash));
   if (!parent) return std::unexpected(parent.error());
-  const std::string name(change.path.substr(at_root ? 0 : slash + 1));
-  const OpenFile file(::openat(*parent, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666));
+  name_ = change.path.substr(at_root ? 0 : slash + 1);
+  const OpenFile file(::openat(*parent, name_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666));
   if (file.fd() < 0) {
-    if (errno == EEXIST) return replace(*parent, name, change);
+    if (errno == EEXIST) return replace(*parent, name_, change);
     return std::unexpected(is_in_the_way(errno) ? kOfAPerson : errno);
   }
-  Placed state = fill(file.fd(), change.content, root_ / change.path);
+  Placed state = fill(file.fd(), change.content);
   if (state) {
     ++written_;
   } else {
-    ::unlinkat(*parent, name.c_str(), 0);  // half a file is worse than none
+    ::unlinkat(*parent, name_.c_str(), 0);  // half a file is worse than none
   }
   return state;
 }

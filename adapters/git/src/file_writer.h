@@ -9,11 +9,11 @@
 #include <cstdint>
 #include <expected>
 #include <filesystem>
-#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "encoded.h"
 
@@ -42,21 +42,29 @@ class FileWriter {
   FileWriter(const FileWriter&) = delete;
   FileWriter& operator=(const FileWriter&) = delete;
 
-  /// Brings one file onto the disk. Folders stay open from one to the next.
+  /// Brings one file onto the disk. The folders on its way stay open for the next one: give them folder by folder.
   [[nodiscard]] Placed place(const FileChange& change);
 
   /// Files written so far.
   [[nodiscard]] std::uint64_t written() const noexcept { return written_; }
 
  private:
+  struct Folder {
+    std::size_t bytes;  // of its path, the beginning of way_
+    int fd;
+  };
+
   [[nodiscard]] std::expected<int, int> folder(std::string_view path);
-  void close_folders() noexcept;
+  [[nodiscard]] std::expected<int, int> enter(const Folder& parent, std::string_view name);
+  void leave() noexcept;
   [[nodiscard]] bool may_replace(const std::string& present, const FileChange& change) const;
   [[nodiscard]] Placed replace(int folder, const std::string& name, const FileChange& change);
 
   std::filesystem::path root_;
   Replace replace_;
-  std::map<std::string, int, std::less<>> folders_;  // open
+  std::vector<Folder> folders_;  // open, each in the one before it
+  std::string way_;              // path of the last of them
+  std::string name_;             // of the file at hand
   std::uint64_t written_ = 0;
 };
 

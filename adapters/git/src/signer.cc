@@ -72,20 +72,26 @@ std::string with_home(const std::string& path) {
 
 }  // namespace
 
-Result<Signer> Signer::load(git_repository* repository, const Person& committer) {
+Result<std::optional<Signer>> Signer::load(git_repository* repository, const Person& committer,
+                                           CommitOptions::Sign sign) {
+  if (sign == CommitOptions::Sign::no) return std::nullopt;
   git_config* raw = nullptr;
   if (git_repository_config_snapshot(&raw, repository) != 0) {
     return std::unexpected(git_error("cannot read git's configuration"));
   }
   const ConfigHandle config(raw);
+  int always = 0;
+  static_cast<void>(git_config_get_bool(&always, config.get(), "commit.gpgsign"));  // not set, or not to be understood
+  if (sign == CommitOptions::Sign::as_git_does && always == 0) return std::nullopt;
   const std::string format = first_of({configured(config.get(), "gpg.format"), "openpgp"});
   Signer signer;
+  signer.wanted_by_ = sign == CommitOptions::Sign::yes ? "--sign" : "git's commit.gpgSign (--no-sign to do without)";
   signer.key_ = configured(config.get(), "user.signingkey");
   if (format == "ssh") {
     signer.format_ = Format::ssh;
     signer.program_ = first_of({configured(config.get(), "gpg.ssh.program"), "ssh-keygen"});
     if (signer.key_.empty()) {
-      return failure(ErrorCode::usage, "--sign: gpg.format is ssh, so git's user.signingKey must name the key");
+      return failure(ErrorCode::usage, signer.wanted_by_ + ": gpg.format is ssh, so user.signingKey must name the key");
     }
     signer.literal_key_ = signer.key_.starts_with(kLiteral) || signer.key_.starts_with("ssh-");
     if (signer.key_.starts_with(kLiteral)) signer.key_.erase(0, kLiteral.size());
@@ -96,7 +102,8 @@ Result<Signer> Signer::load(git_repository* repository, const Person& committer)
         format == "x509" ? first_of({own, "gpgsm"}) : first_of({own, configured(config.get(), "gpg.program"), "gpg"});
     if (signer.key_.empty()) signer.key_ = committer.name + " <" + committer.email + ">";
   } else {
-    return failure(ErrorCode::usage, "--sign: git's gpg.format is \"" + format + "\", not openpgp, x509 or ssh");
+    return failure(ErrorCode::usage,
+                   signer.wanted_by_ + ": gpg.format is \"" + format + "\", not openpgp, x509 or ssh");
   }
   return signer;
 }
@@ -123,7 +130,7 @@ Result<std::string> Signer::sign(std::string_view content, const Interrupt& inte
   const bool said_so = format_ == Format::ssh || result->err.find("[GNUPG:] SIG_CREATED ") != std::string::npos;
   result->err = without_status(result->err);
   if (result->exit_code != 0 || !said_so || result->out.empty()) {
-    return failure(ErrorCode::usage, "--sign: " + program_ + " made no signature with the key " + key_ + ": " +
+    return failure(ErrorCode::usage, wanted_by_ + ": " + program_ + " made no signature with the key " + key_ + ": " +
                                          (result->interrupted ? "interrupted" : result->complaint()));
   }
   std::string signature;

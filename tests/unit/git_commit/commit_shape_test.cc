@@ -94,6 +94,33 @@ TEST(CommitShape, IsSignedWithTheKeyThatGitWouldTake) {
   EXPECT_EQ(git("status --porcelain"), "");
 }
 
+TEST(CommitShape, IsSignedWhereGitSignsUnlessToldOtherwise) {
+  const TempDir dir;
+  Git(dir.path())("init -q -b main repo");
+  const Git git(dir / "repo");
+  git("config gpg.format ssh");
+  git("config user.signingKey key::none");
+  git("config gpg.ssh.program false");
+  git("config commit.gpgSign true");
+  git::CommitOptions options = quick_options();
+  options.sign = git::CommitOptions::Sign::as_git_does;
+  {
+    CommitRun run(dir / "repo", options);
+    const Task& task = run.put("s/1", "one");
+    run.finish();
+    EXPECT_THAT(task.error->context, HasSubstr("git's commit.gpgSign (--no-sign to do without): false made no"));
+  }
+  options.sign = git::CommitOptions::Sign::no;
+  commit_some(dir / "repo", options);
+  git("config --unset commit.gpgSign");
+  options.sign = git::CommitOptions::Sign::as_git_does;
+  CommitRun run(dir / "repo", options);
+  const Task& task = run.put("s/9", "nine");
+  run.finish();
+  EXPECT_TRUE(task.committed);
+  EXPECT_EQ(git("log --format=%G?"), "N\nN\nN");
+}
+
 /// gpg with keys of its own, and its agent for as long as this lives.
 class GpgHome {
  public:

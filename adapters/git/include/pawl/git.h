@@ -89,8 +89,9 @@ struct PAWL_API CommitOptions {
   // Subject of each commit; empty: pawl's own. Fields {summary} {results} {streams} {stream} {id} {status} {host} {run}
   // {date}, see subject_template.h.
   std::string message_template;
-  std::vector<std::string> trailers;                           // "Key: value", behind pawl's own in each commit
-  enum class Sign : std::uint8_t { no, yes } sign = Sign::no;  // as git's gpg.format and user.signingKey say
+  std::vector<std::string> trailers;  // "Key: value", behind pawl's own in each commit
+  // With the key and program of git's gpg.format and user.signingKey. as_git_does: if commit.gpgSign says so.
+  enum class Sign : std::uint8_t { no, yes, as_git_does } sign = Sign::as_git_does;
   std::string push_remote;           // pushes there in the background: a remote of git's configuration or an address
   std::uint32_t commit_tasks = 256;  // 1 …: most results in one commit
   std::chrono::milliseconds commit_every{1000};   // longest wait of a ready result for its commit
