@@ -28,11 +28,17 @@ void Observers::start(const std::filesystem::path& private_folder) {
     status_socket_ = std::move(*status);
   else
     message(status.error().context);
+  auto control = observe::ControlSocket::open(private_folder, borrowed_steering_);
+  if (control)
+    control_socket_ = std::move(*control);
+  else
+    message(control.error().context);
   progress_->start();
 }
 
 void Observers::stop() {
   progress_->stop();
+  control_socket_.reset();
   status_socket_.reset();
 }
 

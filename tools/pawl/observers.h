@@ -10,6 +10,7 @@
 #include <memory>
 #include <string>
 
+#include <pawl/control.h>
 #include <pawl/http.h>
 #include <pawl/observe.h>
 #include <pawl/steering.h>
@@ -55,6 +56,7 @@ class Observers {
   ErrorLog errors_;
   std::unique_ptr<observe::Progress> progress_;
   std::unique_ptr<observe::StatusSocket> status_socket_;
+  std::unique_ptr<observe::ControlSocket> control_socket_;
 };
 
 }  // namespace pawl::tool
