@@ -15,7 +15,7 @@
 namespace pawl::tool {
 namespace {
 
-int complain(const Error& error) {
+int refuse_with(const Error& error) {
   fmt::print(stderr, "pawl: {}\n", error.context);
   return exit_code_of(error);
 }
@@ -57,23 +57,23 @@ Result<http::Changes> call_change(std::string_view key, std::string_view value) 
 int control(const ControlOptions& options) {
   const bool sets = options.action == "set";
   if (sets == options.settings.empty())
-    return complain({ErrorCode::usage,
-                     sets ? "set: expected KEY=VALUE; keys are parallel-max, rate, rate-tokens"
-                          : fmt::format("{}: takes no KEY=VALUE", options.action),
-                     0});
+    return refuse_with({ErrorCode::usage,
+                        sets ? "set: expected KEY=VALUE; keys are parallel-max, rate, rate-tokens"
+                             : fmt::format("{}: takes no KEY=VALUE", options.action),
+                        0});
   auto repository = git::Repository::open({options.repo, {}, git::RepositoryOptions::Missing::fail});
-  if (!repository) return complain(repository.error());
+  if (!repository) return refuse_with(repository.error());
   const auto& folder = (*repository)->private_folder();
   if (!sets) {
     if (auto done = observe::ask_control(folder, options.action); !done)
-      return complain(of_nobody(options, done.error()));
+      return refuse_with(of_nobody(options, done.error()));
     return kAllDone;
   }
   for (const auto& setting : options.settings) {
     if (setting.find('=') == std::string::npos)
-      return complain({ErrorCode::usage, fmt::format("set {}: expected KEY=VALUE", setting), 0});
+      return refuse_with({ErrorCode::usage, fmt::format("set {}: expected KEY=VALUE", setting), 0});
     if (auto done = observe::ask_control(folder, "set " + setting); !done)
-      return complain(of_nobody(options, done.error()));
+      return refuse_with(of_nobody(options, done.error()));
   }
   return kAllDone;
 }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <string_view>
 #include <utility>
@@ -53,7 +54,7 @@ std::string reason_of(std::string_view line) {
   return digits.empty() ? "failed" : "status " + digits;
 }
 
-void count(std::vector<observe::ErrorView>& errors, const std::string& text) {
+void count_reason(std::vector<observe::ErrorView>& errors, const std::string& text) {
   const auto known = std::ranges::find(errors, text, &observe::ErrorView::text);
   if (known != errors.end())
     ++known->count;
@@ -95,7 +96,7 @@ Result<DurableStatus> durable_status(git::Repository& repository, const std::str
       ++counts.committed;
       if (!record.success) {
         ++counts.failed;
-        count(status.view.errors, reason_of(record.output));
+        count_reason(status.view.errors, reason_of(record.output));
       }
       // The release of what is committed may not have reached the journal.
       const auto found = left->find({record.request.stream, record.request.id});

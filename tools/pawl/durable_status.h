@@ -16,7 +16,7 @@ struct DurableStatus {
   bool counts_records = true;  // layout raw keeps none
 };
 
-/// Reads every record of the branch: some 20 µs each. `repo` is named in what to do next. Errors: repository, io,
+/// Reads every record of the branch. `repo` is named in what to do next. Errors: repository, io,
 /// journal, unsupported.
 [[nodiscard]] Result<DurableStatus> durable_status(git::Repository& repository, const std::string& repo,
                                                    git::Layout layout);

@@ -23,17 +23,17 @@ Result<std::unique_ptr<git::Repository>> open_existing(const std::string& repo) 
   return git::Repository::open({repo, {}, git::RepositoryOptions::Missing::fail});
 }
 
-int complain(const Error& error) { return fmt::print(stderr, "pawl: {}\n", error.context), exit_code_of(error); }
+int end_with(const Error& error) { return fmt::print(stderr, "pawl: {}\n", error.context), exit_code_of(error); }
 
 /// Of a run that has ended, however it ended: what it committed to is what its settings say.
 int show_stopped(const git::Repository& looked_at, const StatusOptions& options) {
   RunOptions before;
   if (auto read = read_settings(before, (looked_at.private_folder() / "settings").string()); !read)
-    return complain(read.error());
+    return end_with(read.error());
   auto repository = git::Repository::open({options.repo, before.branch, git::RepositoryOptions::Missing::fail});
-  if (!repository) return complain(repository.error());
+  if (!repository) return end_with(repository.error());
   const auto status = durable_status(**repository, options.repo, layout_of(before));
-  if (!status) return complain(status.error());
+  if (!status) return end_with(status.error());
   fmt::print("{}", options.json ? to_json(*status) + "\n" : to_text(*status, options.repo, (*repository)->branch()));
   return kAllDone;
 }
