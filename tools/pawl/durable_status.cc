@@ -37,21 +37,20 @@ Result<std::map<Key, LeftTask>> left_tasks(const std::filesystem::path& folder) 
   }
 }
 
-/// "status 404" or "connect_failed", from a batch output line: what follows its "error", or the status.
+/// "status 404" or "connect_failed", from a batch output line. Its id and custom_id come first, and a string of JSON
+/// cannot hold a name with its quotes, so the first of the two is the one that counts.
 std::string reason_of(std::string_view line) {
-  const auto after = [line](std::string_view name) {
-    const auto at = line.rfind(name);
-    return at == std::string_view::npos ? std::string_view() : line.substr(at + name.size());
-  };
-  if (const auto code = after(R"("error":{"code":")"); !code.empty())
+  constexpr std::string_view kNoResponse = R"("response":null,"error":{"code":")";
+  constexpr std::string_view kStatus = R"("status_code":)";
+  const auto none = line.find(kNoResponse);
+  const auto status = line.find(kStatus);
+  if (none < status) {
+    const std::string_view code = line.substr(none + kNoResponse.size());
     return std::string(code.substr(0, code.find('"')));
-  const std::string_view status = line.substr(std::min(line.size(), line.find(R"("status_code":)")));
-  std::string digits;
-  for (const char c : status.substr(std::min(status.size(), std::string_view(R"("status_code":)").size()))) {
-    if (c < '0' || c > '9') break;
-    digits += c;
   }
-  return digits.empty() ? "failed" : "status " + digits;
+  if (status == std::string_view::npos) return "failed";
+  const std::string_view digits = line.substr(status + kStatus.size());
+  return "status " + std::string(digits.substr(0, digits.find_first_not_of("0123456789")));
 }
 
 void count_reason(std::vector<observe::ErrorView>& errors, const std::string& text) {
