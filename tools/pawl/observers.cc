@@ -44,6 +44,8 @@ void Observers::stop() {
 
 void Observers::message(const std::string& text) { progress_->message("pawl: " + text); }
 
+std::optional<Result<void>> Observers::set(std::string_view, std::string_view) { return std::nullopt; }
+
 void Observers::retired(const Task& task) {
   if (task.committed) {
     if (!task.outcome.success()) errors_.note(failure_text(task));

@@ -8,7 +8,10 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include <pawl/control.h>
 #include <pawl/http.h>
@@ -45,6 +48,9 @@ class Observers {
   void retired(const Task& task);
   /// Of every attempt that is followed by another one. Threads of the call stage, several at once: must be quick.
   void retried(const http::RetryNote& note);
+
+  /// What of the observers can be set while a run is live; none: that is no key of theirs. Any thread.
+  [[nodiscard]] std::optional<Result<void>> set(std::string_view key, std::string_view value);
 
   /// What went wrong lately. Any thread.
   [[nodiscard]] std::vector<observe::ErrorView> errors() const { return errors_.view(); }
