@@ -74,6 +74,16 @@ std::string next_step(const DurableStatus& status, const std::string& repo) {
 
 }  // namespace
 
+Result<DurableStatus> journal_status(const git::Repository& repository) {
+  DurableStatus status;
+  auto journal = journal::inspect(repository.private_folder() / "journal");
+  if (!journal) return std::unexpected(journal.error());
+  status.journal = *journal;
+  status.at_work = true;
+  status.view.note = "a run is starting or ending; ask again";
+  return status;
+}
+
 Result<DurableStatus> durable_status(git::Repository& repository, const std::string& repo, git::Layout layout) {
   DurableStatus status;
   const auto folder = repository.private_folder() / "journal";
@@ -117,6 +127,9 @@ Result<DurableStatus> durable_status(git::Repository& repository, const std::str
 
 std::string to_text(const DurableStatus& status, const std::string& repo, const std::string& branch) {
   const Status& counts = status.view.status;
+  if (status.at_work)
+    return fmt::format("a run is starting or ending on {}; the journal holds {} tasks, {} of them answered\n", repo,
+                       status.journal.tasks, status.journal.answers);
   std::string text = fmt::format("no run is live on {}\n", repo);
   const std::string short_branch = branch.substr(branch.starts_with("refs/heads/") ? 11 : 0);
   if (status.counts_records) {

@@ -10,6 +10,7 @@
 
 #include <pawl/git.h>
 #include <pawl/observe.h>
+#include <pawl/run_lock.h>
 
 #include "durable_status.h"
 #include "exit_code.h"
@@ -25,6 +26,12 @@ Result<std::unique_ptr<git::Repository>> open_existing(const std::string& repo) 
 
 int end_with(const Error& error) { return fmt::print(stderr, "pawl: {}\n", error.context), exit_code_of(error); }
 
+/// A process has the repository: its run is starting or ending if its socket is not there.
+bool at_work(const git::Repository& repository) {
+  const auto holder = journal::RunLock::holder(repository.private_folder());
+  return holder && holder->has_value();
+}
+
 /// Of a run that has ended, however it ended: what it committed to is what its settings say.
 int show_stopped(const git::Repository& looked_at, const StatusOptions& options) {
   RunOptions before;
@@ -32,7 +39,8 @@ int show_stopped(const git::Repository& looked_at, const StatusOptions& options)
     return end_with(read.error());
   auto repository = git::Repository::open({options.repo, before.branch, git::RepositoryOptions::Missing::fail});
   if (!repository) return end_with(repository.error());
-  const auto status = durable_status(**repository, options.repo, layout_of(before));
+  auto status =
+      at_work(looked_at) ? journal_status(**repository) : durable_status(**repository, options.repo, layout_of(before));
   if (!status) return end_with(status.error());
   fmt::print("{}", options.json ? to_json(*status) + "\n" : to_text(*status, options.repo, (*repository)->branch()));
   return kAllDone;
@@ -56,12 +64,18 @@ int show_status(const StatusOptions& options) {
   auto repository = open_existing(options.repo);
   if (!repository)
     return fmt::print(stderr, "pawl: {}\n", repository.error().context), exit_code_of(repository.error());
-  for (bool seen_live = false;; seen_live = true) {
+  constexpr std::chrono::milliseconds kLook{50};
+  int looks = 40;  // for a run that is starting or ending; when it is watched to its end, without limit
+  for (bool seen_live = false;;) {
     const auto live = observe::read_status((*repository)->private_folder());
     if (!live) {
       // A run that is there and does not answer is not a run that is not there.
       if (live.error().sys_errno == EAGAIN)
         return fmt::print(stderr, "pawl: {}\n", live.error().context), exit_code_of(live.error());
+      if (at_work(**repository) && (seen_live || --looks > 0)) {
+        std::this_thread::sleep_for(kLook);
+        continue;
+      }
       if (seen_live && !options.json) fmt::print("the run has ended\n");
       return show_stopped(**repository, options);
     }
@@ -74,6 +88,7 @@ int show_status(const StatusOptions& options) {
     }
     std::fflush(stdout);
     if (!options.watch) return kAllDone;
+    seen_live = true;
     std::this_thread::sleep_for(std::chrono::seconds{1});
   }
 }
