@@ -177,7 +177,7 @@ Result<void> DealtStage::change(const Changes& changes) {
                                          std::to_string(parts) + " threads of calls that share it");
   for (unsigned i = 0; i < parts; ++i) {
     Changes own = changes;
-    if (own.parallel_max) own.parallel_max = share_of(*own.parallel_max, parts, i);
+    if (own.parallel_max) own.parallel_max = http::share_of(*own.parallel_max, parts, i);
     // What one part refuses all refuse, and the first is asked first.
     if (auto changed = parts_[i]->change(own); !changed) return changed;
   }
