@@ -54,6 +54,14 @@ struct Spent {
   std::uint64_t tokens = 0;  // counted only with a budget for them
 };
 
+/// Something about calls that a log is kept for.
+struct Event {
+  enum class What : std::uint8_t { retry, lane_paused, breaker_opened, breaker_closed };
+  What what = What::retry;
+  std::string_view text;       // one sentence for a person; valid during the call
+  const Task* task = nullptr;  // of a retry, else null; likewise
+};
+
 /// Whether calls of one stream may be on the wire together. Results are committed in order either way.
 enum class StreamCalls : std::uint8_t {
   overlap,  // as many as there is room for
@@ -122,12 +130,17 @@ struct PAWL_API Options {
   std::function<void(const Task&)> on_tokens_unknown;  // told of the first 2xx answer without a number there; as above
   std::function<void(const Task&)> on_held_failure;  // told of each failure that is held, with the task's error; on the
                                                      // stage's thread, must not wait
+  std::function<void(const Event&)> on_event;        // on a calling thread, so several with call_threads; must not wait
   std::string user_agent;                            // empty: "pawl/<version>"
   std::uint64_t seed = 0;                            // of the back-off's jitter; 0: from the system
 
   /// Errors: usage (names the option and says why), unsupported (`version` with this libcurl).
   [[nodiscard]] Result<void> validate() const;
 };
+
+/// Puts "[secret]" wherever a text for a person repeats one of the credentials that `options` or the environment's
+/// proxies hold, or has something where URLs have credentials. What it answers may be called by many threads at once.
+[[nodiscard]] PAWL_API std::function<void(std::string&)> make_mask(const Options& options);
 
 /// The Idempotency-Key that goes with every attempt of a task whose headers name none: 49 characters made of what is
 /// asked for (Request::digest) and of the task's key (stream and id), so the same in every process.
