@@ -19,6 +19,7 @@
 #include "exit_code.h"
 #include "feeder.h"
 #include "planner.h"
+#include "run_log.h"
 #include "signals.h"
 #include "stages.h"
 
@@ -76,7 +77,8 @@ class Session {
   void begin_stop();
   void at_deadline(std::chrono::milliseconds time, std::function<void()> then);
   void info(std::string text);
-  void complain(std::string text);
+  void complain(std::string text, observe::LogLevel level = observe::LogLevel::warn);
+  void say(const std::string& text);
   observe::RunView view();
   int finish();
   std::string next_command(ExitCode code, const observe::RunView& last, bool complete) const;
@@ -98,6 +100,7 @@ class Session {
   http::Options http_options_;
   std::vector<std::unique_ptr<input::Reader>> readers_;
   std::unique_ptr<git::RecordReader> failed_;  // of look_up_
+  std::unique_ptr<RunLog> log_;                // from open() on; outlives what tells it
   std::optional<Planner> planner_;
   std::unique_ptr<Engine> engine_;
   journal::Journal* borrowed_journal_ = nullptr;  // the engine's
@@ -187,6 +190,7 @@ Result<void> Session::open_engine() {
                       report.files_left, report.first_left));
   };
   commit.on_push_report = [this](const git::PushReport& report) { pushed(report); };
+  commit.on_branch_report = [this](const git::BranchReport& report) { log_->branch_report(report); };
   auto journal = journal::Journal::open(journal_options(options_, *repository_));
   if (!journal) return std::unexpected(journal.error());
   if (auto fits = check_left_tasks((*journal)->left()); !fits) return fits;
@@ -198,6 +202,7 @@ Result<void> Session::open_engine() {
                     "it are counted as 0 tokens",
                     task.request.stream, task.request.id, options_.budget_tokens_by));
   };
+  http_options_.on_event = [this](const http::Event& event) { log_->call_event(event); };
   http_options_.on_held_failure = [this](const Task& task) { held_failure(task); };
   auto call = http::make_call_stage(http_options_, journal->get());
   if (!call) return std::unexpected(call.error());
@@ -234,6 +239,10 @@ Result<void> Session::open() {
   auto http = http_options(options_, builtin_.get());
   if (!http) return std::unexpected(http.error());
   http_options_ = std::move(*http);
+  auto log = RunLog::open(options_, http_options_,
+                          {[this](std::string line) { say(line); }, [this](std::string text) { complain(text); }});
+  if (!log) return std::unexpected(log.error());
+  log_ = std::move(*log);
   if (auto valid = commit_options(options_, run_).validate(); !valid) return valid;
   // Inputs before the repository: a mistyped file name must not leave a repository behind.
   if (mode_ == Mode::run) {
@@ -273,6 +282,7 @@ void Session::start_feeding() {
 
 /// Runs on a graph worker for every task that retires.
 void Session::retired(const Task& task) {
+  log_->retired(task);
   if (task.committed) {
     if (task.outcome.success()) return;
     if (layout_of(options_) == git::Layout::raw) complain(failure_in_raw(task));
@@ -295,7 +305,7 @@ void Session::retired(const Task& task) {
     complain(task.error->context + "; the task stays in the journal: move what is in its way, then pawl resume " +
              shell_word(options_.repo));
   if (alone || !first) return;
-  complain(task.error->context);
+  complain(task.error->context, observe::LogLevel::error);
   const std::lock_guard lock(control_mutex_);
   begin_drain("nothing more can be stored, so nothing more is called");
 }
@@ -333,8 +343,10 @@ void Session::end_with_time_budget() {
 void Session::budget_spent(const std::string& which) {
   const auto calling = controllable_ ? engine_->status().call.active : 0;
   if (begin_drain(fmt::format("{} is spent: no new call begins; finishing {} running calls and committing them", which,
-                              calling)))
+                              calling))) {
     spent_ = which;
+    log_->spent(which);
+  }
 }
 
 /// The last word on a run that a budget has ended.
@@ -411,15 +423,20 @@ void Session::at_deadline(std::chrono::milliseconds time, std::function<void()> 
   });
 }
 
-void Session::info(std::string text) {
-  if (!options_.quiet) complain(std::move(text));
+void Session::info(std::string text) { complain(std::move(text), observe::LogLevel::info); }
+
+void Session::complain(std::string text, observe::LogLevel level) {
+  if (log_) log_->message(level, text);
+  const bool wanted = level != observe::LogLevel::info || !options_.quiet;
+  if (wanted && !(log_ && log_->is_voice())) say("pawl: " + text);
 }
 
-void Session::complain(std::string text) {
+/// A line on standard error, above the live line.
+void Session::say(const std::string& text) {
   if (progress_)
-    progress_->message("pawl: " + text);
+    progress_->message(text);
   else
-    std::fprintf(stderr, "pawl: %s\n", text.c_str());
+    std::fprintf(stderr, "%s\n", text.c_str());
 }
 
 observe::RunView Session::view() {
@@ -455,6 +472,7 @@ int Session::run() {
   progress_ = std::make_unique<observe::Progress>(shown, [this] { return view(); });
   auto signals = SignalWatch::start([this](int number) { on_signal(number); });  // signals before it have waited
   if (!signals) return complain(signals.error().context), exit_code_of(signals.error());
+  log_->began(run_, borrowed_journal_->left(), repository_->branch());
   start_feeding();
   // From here on other threads look at the feeder through view().
   auto socket = observe::StatusSocket::open(repository_->private_folder(), [this] {
@@ -504,8 +522,10 @@ int Session::finish() {
   if (last.status.unfinished != 0 || !complete) code = kUnfinished;
   if (feed_error) code = exit_code_of(*feed_error);
   if (fault_ || work_tree_behind_ || push_behind_) code = kStorage;
-  if (feed_error) complain(feed_error->context);
+  if (feed_error) complain(feed_error->context, observe::LogLevel::error);
   if (code == kUnfinished) say_what_was_spent(calls);
+  log_->ended(code, last);
+  log_->stop();
   if (!options_.quiet && options_.progress != "json") {
     observe::SummaryOptions summary;
     summary.result = fmt::format("{}, branch {}", options_.repo, short_branch());
