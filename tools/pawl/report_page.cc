@@ -177,15 +177,15 @@ class Page {
     std::vector<std::int64_t> under_way;
     std::int64_t now = 0, highest = 1;
     for (const auto& slot : slots) {
-      // Those that begin and end within one slot count as under way in it.
-      const std::int64_t during = now + slot.started;
-      now = during - slot.succeeded - slot.failed;
-      const std::int64_t shown = std::max<std::int64_t>({0, now, (now + during) / 2 - slot.started / 2});
+      // As it was at the end of the slot, or halfway to that from its beginning: what happens within is not known.
+      const std::int64_t before = now;
+      now += static_cast<std::int64_t>(slot.started) - slot.succeeded - slot.failed;
+      const std::int64_t shown = std::max(now, (before + now) / 2);
       under_way.push_back(shown);
       highest = std::max(highest, shown);
     }
     begin_plot("Tasks under way: first call begun, outcome not there",
-               "at most " + grouped(static_cast<std::uint64_t>(highest)), slots.size());
+               "up to about " + grouped(static_cast<std::uint64_t>(highest)), slots.size());
     out_ += "<path class=\"flow\" d=\"M0 100";
     for (std::size_t i = 0; i < under_way.size(); ++i)
       add(" V{:.2f} H{}", 100 - kFull * static_cast<double>(under_way[i]) / static_cast<double>(highest), i + 1);

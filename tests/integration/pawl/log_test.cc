@@ -87,11 +87,17 @@ TEST_F(PawlLog, SaysWhenSomebodyElseMovesTheBranch) {
   options.latency = *mockapi::Latency::parse("20ms");
   server_ = serve(options);
   Asked asked;
-  const std::string in = input("in.jsonl", batch_lines(200, 2, 5, asked));
+  const std::string in = input("in.jsonl", batch_lines(100, 2, 5, asked));
   Process run(
-      run_words(in, {"--parallel-max", "1", "--commit-every", "10ms", "--log", file("log"), "--log-level", "debug"}));
+      run_words(in, {"--parallel-max", "1", "--commit-every", "300ms", "--log", file("log"), "--log-level", "debug"}));
   ASSERT_TRUE(eventually([&] { return read_file(file("log")).find(" published ") != std::string::npos; }));
-  git(repo(), {"-c", "user.name=n", "-c", "user.email=e", "commit", "-q", "--allow-empty", "-m", "theirs"});
+  ASSERT_TRUE(eventually([&] {
+    const std::string tip = split(git(repo(), {"rev-parse", "HEAD"}), '\n')[0];
+    const std::string theirs = split(git(repo(), {"-c", "user.name=n", "-c", "user.email=e", "commit-tree",
+                                                  tip + "^{tree}", "-p", tip, "-m", "theirs"}),
+                                     '\n')[0];
+    return Process({"git", "-C", repo().string(), "update-ref", "HEAD", theirs, tip}).wait() == 0;
+  }));
   EXPECT_EQ(run.wait(), 0) << run.err();
   EXPECT_THAT(read_file(file("log")), HasSubstr(" info  foreign_commit "));
 }
