@@ -60,7 +60,7 @@ TEST_F(PawlReport, ShowsWhatHappenedAndMakesStrangersHarmless) {
   };
   std::string lines = get(script + "-failed", R"(\" onload=\"x' &amp;)", "/status/404") +
                       get(script + "-good", R"(</table><img src=x>)", "/echo") + get("busy", "retried", "/status/503");
-  for (int i = 0; i < 60; ++i) lines += get("t", fmt::format("stream-{}", i), "/echo");
+  for (int i = 0; i < 60; ++i) lines += get(fmt::format("t{}", i), fmt::format("stream-{}", i), "/echo");
   Process run(run_words(input("in.jsonl", lines), {"--retry", "2"}));
   ASSERT_EQ(run.wait(), 1) << run.err();
   const std::string page = report();
