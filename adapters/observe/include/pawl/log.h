@@ -8,7 +8,6 @@
 // thousands of tasks a second.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
