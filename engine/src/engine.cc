@@ -93,17 +93,27 @@ Status Engine::status() const noexcept {
 std::vector<Overdue> Engine::overdue(std::chrono::milliseconds bound, std::size_t most) const {
   Credits& credits = impl_->core.credits;
   const auto now = coarse_now();
-  std::vector<Overdue> found;
+  struct Seen {
+    std::uint32_t index;
+    Place place;
+    std::chrono::milliseconds age;
+  };
+  std::vector<Seen> seen_long;
   const Look look(credits);
   for (std::uint32_t index = 1; index <= credits.size(); ++index) {
     const Slot& slot = credits.slot(index);
     const auto seen = slot.where.look();
     const auto age = std::max(now - seen.since, 0ms);  // it may have moved since `now`
-    if (seen.place != Place::none && age >= bound)
-      found.push_back({slot.request.stream, slot.request.id, seen.place, age});
+    if (seen.place != Place::none && age >= bound) seen_long.push_back({index, seen.place, age});
   }
-  std::sort(found.begin(), found.end(), [](const Overdue& a, const Overdue& b) { return a.age > b.age; });
-  if (found.size() > most) found.resize(most);
+  const auto end = seen_long.begin() + static_cast<std::ptrdiff_t>(std::min(most, seen_long.size()));
+  std::partial_sort(seen_long.begin(), end, seen_long.end(),
+                    [](const Seen& a, const Seen& b) { return a.age > b.age; });
+  std::vector<Overdue> found;
+  for (auto seen = seen_long.begin(); seen != end; ++seen) {
+    const Slot& slot = credits.slot(seen->index);
+    found.push_back({slot.request.stream, slot.request.id, seen->place, seen->age});
+  }
   return found;
 }
 

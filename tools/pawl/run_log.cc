@@ -18,7 +18,6 @@ std::string_view short_url(const std::string& url) {
 
 std::string_view event_of(http::Event::What what) {
   switch (what) {
-    case http::Event::What::retry: return "retry";
     case http::Event::What::lane_paused: return "lane_paused";
     case http::Event::What::breaker_opened: return "breaker_opened";
     case http::Event::What::breaker_closed: return "breaker_closed";
@@ -87,15 +86,18 @@ void RunLog::began(std::uint64_t run, const journal::Left& left, const std::stri
 }
 
 void RunLog::call_event(const http::Event& event) {
-  if (!log_) return;
-  const bool warns = event.what == http::Event::What::breaker_opened || event.what == http::Event::What::lane_paused;
-  const LogLevel level = warns ? LogLevel::warn : LogLevel::info;
-  if (!log_->wants(level)) return;
-  if (event.task == nullptr) return note(level, event_of(event.what), event.text);
-  note(level, event_of(event.what), event.text,
-       {{"stream", std::string_view(event.task->request.stream)},
-        {"id", std::string_view(event.task->request.id)},
-        {"attempts", std::uint64_t{event.task->outcome.attempts}}});
+  const bool good = event.what == http::Event::What::breaker_closed;
+  note(good ? LogLevel::info : LogLevel::warn, event_of(event.what), event.text);
+}
+
+void RunLog::retried(const http::RetryNote& retry) {
+  if (!log_ || !log_->wants(LogLevel::info)) return;
+  note(LogLevel::info, "retry", retry.reason,
+       {{"host", retry.host},
+        {"stream", std::string_view(retry.task.request.stream)},
+        {"id", std::string_view(retry.task.request.id)},
+        {"attempts", std::uint64_t{retry.task.outcome.attempts}},
+        {"delay_ms", static_cast<std::uint64_t>(retry.delay.count())}});
 }
 
 void RunLog::branch_report(const git::BranchReport& report) {

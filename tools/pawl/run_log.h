@@ -42,6 +42,7 @@ class RunLog {
   void message(observe::LogLevel level, std::string_view text);
   void began(std::uint64_t run, const journal::Left& left, const std::string& branch);
   void call_event(const http::Event& event);
+  void retried(const http::RetryNote& retry);
   void branch_report(const git::BranchReport& report);
   /// A task that retires, committed or not.
   void retired(const Task& task);

@@ -18,8 +18,10 @@
 
 #include "exit_code.h"
 #include "feeder.h"
+#include "observers.h"
 #include "planner.h"
 #include "run_log.h"
+#include "run_view.h"
 #include "signals.h"
 #include "stages.h"
 
@@ -52,12 +54,22 @@ std::string failure_in_raw(const Task& task) {
              : fmt::format("{}: {}, not stored", task.request.url, outcome.error_code);
 }
 
-class Session {
+class Session final : public observe::Steering {
  public:
   Session(const RunOptions& options, Mode mode) : options_(options), mode_(mode) {}
+  ~Session() {
+    if (log_) log_->stop();  // its thread speaks through the observers
+  }
 
   Result<void> open();
   int run();
+
+  // Steering
+  void pause() override;
+  void resume() override;
+  void drain() override;
+  void stop() override;
+  Result<void> set(std::string_view key, std::string_view value) override;
 
  private:
   Result<void> open_repository();
@@ -69,6 +81,7 @@ class Session {
   void held_failure(const Task& task);
   void pushed(const git::PushReport& report);
   void on_signal(int number);
+  void drain_as_asked(const std::string& how_to_stop);
   void call_budget_spent(const http::Spent& spent);
   void end_with_time_budget();
   void budget_spent(const std::string& which);
@@ -102,12 +115,12 @@ class Session {
   std::unique_ptr<git::RecordReader> failed_;  // of look_up_
   std::unique_ptr<RunLog> log_;                // from open() on; outlives what tells it
   std::optional<Planner> planner_;
+  std::unique_ptr<Observers> observers_;  // from run() on
   std::unique_ptr<Engine> engine_;
   journal::Journal* borrowed_journal_ = nullptr;  // the engine's
   http::CallStage* borrowed_call_ = nullptr;      // the engine's
   std::unique_ptr<Feeder> feeder_;
-  std::unique_ptr<observe::Progress> progress_;
-  std::unique_ptr<observe::StatusSocket> socket_;
+  SlowStreams slow_streams_;
 
   std::atomic<std::uint64_t> held_{0};         // tasks that retired held; written by retired()
   std::atomic<bool> any_failure_held_{false};  // set by held_failure()
@@ -202,6 +215,10 @@ Result<void> Session::open_engine() {
                     "it are counted as 0 tokens",
                     task.request.stream, task.request.id, options_.budget_tokens_by));
   };
+  http_options_.on_retry = [this](const http::RetryNote& note) {
+    log_->retried(note);
+    observers_->retried(note);
+  };
   http_options_.on_event = [this](const http::Event& event) { log_->call_event(event); };
   http_options_.on_held_failure = [this](const Task& task) { held_failure(task); };
   auto call = http::make_call_stage(http_options_, journal->get());
@@ -283,6 +300,7 @@ void Session::start_feeding() {
 /// Runs on a graph worker for every task that retires.
 void Session::retired(const Task& task) {
   log_->retired(task);
+  observers_->retired(task);
   if (task.committed) {
     if (task.outcome.success()) return;
     if (layout_of(options_) == git::Layout::raw) complain(failure_in_raw(task));
@@ -394,21 +412,44 @@ void Session::pushed(const git::PushReport& report) {
 
 void Session::on_signal(int number) {
   const std::lock_guard lock(control_mutex_);
-  if (phase_.load() == observe::Phase::running) {
-    (void)observe::notify_stopping();
-    const auto calling = controllable_ ? engine_->status().call.active : 0;
-    begin_drain(
-        fmt::format("taking no more: finishing {} running calls and committing them (press Ctrl-C again to "
-                    "stop now; unfinished tasks stay saved, `pawl resume {}` continues)",
-                    calling, shell_word(options_.repo)));
-    if (options_.drain_timeout.value.count() > 0)
-      at_deadline(options_.drain_timeout.value, [this] {
-        const std::lock_guard late(control_mutex_);
-        begin_stop();
-      });
-  } else if (number != SIGHUP) {
+  if (phase_.load() == observe::Phase::running)
+    drain_as_asked("press Ctrl-C again");
+  else if (number != SIGHUP)
     begin_stop();
-  }
+}
+
+/// A person, or what manages services, wants an end. control_mutex_ is held.
+void Session::drain_as_asked(const std::string& how_to_stop) {
+  (void)observe::notify_stopping();
+  const auto calling = controllable_ ? engine_->status().call.active : 0;
+  const bool begun = begin_drain(
+      fmt::format("taking no more: finishing {} running calls and committing them ({} to stop now; unfinished tasks "
+                  "stay saved, `pawl resume {}` continues)",
+                  calling, how_to_stop, shell_word(options_.repo)));
+  if (begun && options_.drain_timeout.value.count() > 0)
+    at_deadline(options_.drain_timeout.value, [this] {
+      const std::lock_guard late(control_mutex_);
+      begin_stop();
+    });
+}
+
+void Session::drain() {
+  const std::lock_guard lock(control_mutex_);
+  if (phase_.load() == observe::Phase::running) drain_as_asked("pawl ctl " + shell_word(options_.repo) + " stop");
+}
+
+void Session::stop() {
+  const std::lock_guard lock(control_mutex_);
+  (void)observe::notify_stopping();
+  begin_stop();
+}
+
+void Session::pause() {}
+
+void Session::resume() {}
+
+Result<void> Session::set(std::string_view key, std::string_view) {
+  return failure(ErrorCode::usage, "cannot set " + std::string(key));
 }
 
 /// Calls `then` after `time`, unless the run ends before.
@@ -433,8 +474,8 @@ void Session::complain(std::string text, observe::LogLevel level) {
 
 /// A line on standard error, above the live line.
 void Session::say(const std::string& text) {
-  if (progress_)
-    progress_->message(text);
+  if (observers_)
+    observers_->line(text);
   else
     std::fprintf(stderr, "%s\n", text.c_str());
 }
@@ -456,35 +497,20 @@ observe::RunView Session::view() {
   }
   view.held = held_.load(std::memory_order_relaxed);
   view.skipped = planner_->skipped();
-  const auto calls = borrowed_call_->stats();
-  view.retried = calls.retries;
-  view.latency = {calls.attempt_p50_ms, calls.attempt_p90_ms, calls.attempt_p99_ms, calls.attempt_max_ms};
-  if (view.status.call.delayed != 0 || calls.lanes_held != 0) view.note = calls.last_event;
+  show_calls(view, borrowed_call_->stats(), options_);
+  view.streams = slow_streams_.look(*engine_);
+  view.errors = observers_->errors();
   return view;
 }
 
 int Session::run() {
-  observe::ProgressOptions shown;
-  if (options_.quiet)
-    shown.mode = observe::ProgressMode::quiet;
-  else if (options_.progress == "json")
-    shown.mode = observe::ProgressMode::json;
-  progress_ = std::make_unique<observe::Progress>(shown, [this] { return view(); });
+  observers_ = std::make_unique<Observers>(options_, [this] { return view(); }, *this);
   auto signals = SignalWatch::start([this](int number) { on_signal(number); });  // signals before it have waited
   if (!signals) return complain(signals.error().context), exit_code_of(signals.error());
   log_->began(run_, borrowed_journal_->left(), repository_->branch());
   start_feeding();
   // From here on other threads look at the feeder through view().
-  auto socket = observe::StatusSocket::open(repository_->private_folder(), [this] {
-    const auto now = view();
-    (void)observe::notify_status(observe::render_plain(now, {}));
-    return now;
-  });
-  if (socket)
-    socket_ = std::move(*socket);
-  else
-    complain(socket.error().context);  // the run does not need it
-  progress_->start();
+  observers_->start(repository_->private_folder());
   end_with_time_budget();
   (void)observe::notify_ready();
   feeder_->wait();
@@ -501,8 +527,7 @@ int Session::finish() {
     const std::lock_guard lock(control_mutex_);
     controllable_ = false;
   }
-  progress_->stop();
-  socket_.reset();
+  observers_->stop();
   const auto calls = borrowed_call_->stats();
   const auto feed_error = feeder_->error();
   const bool complete = feeder_->complete();

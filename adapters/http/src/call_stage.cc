@@ -545,7 +545,7 @@ void CurlCallStage::settle(Call& call, const Attempt& attempt, std::string failu
 
 /// What came back stays in the outcome, for the case that there will be no other attempt.
 void CurlCallStage::retry(Call& call, const Attempt& attempt, milliseconds delay) {
-  counts_.note_event(Event::What::retry, retry_text(*call.host, attempt, delay), call.task);
+  counts_.note_event(tell_retry(setup_.options, call, attempt, delay));
   gate_.settle(*call.task);
   add_to(counts_.retries, 1);
   retry_queue_.push(Clock::now() + delay, &call);

@@ -4,6 +4,8 @@
 #include <mutex>
 #include <vector>
 
+#include "stage_counts.h"
+
 namespace pawl::http {
 
 namespace {
@@ -119,6 +121,21 @@ class DealtStage final : public CallStage {
   Dealer dealer_;  // take() only
 };
 
+/// Parts have lanes of the same name; together they are one.
+void add_lane(std::vector<LaneStats>& lanes, LaneStats& one) {
+  const auto same = std::ranges::find_if(
+      lanes, [&](const LaneStats& lane) { return lane.origin == one.origin && lane.model == one.model; });
+  if (same == lanes.end()) {
+    if (lanes.size() < kLaneStatsMax) lanes.push_back(std::move(one));
+    return;
+  }
+  same->in_flight += one.in_flight;
+  same->waiting += one.waiting;
+  same->limit = same->limit == 0 || one.limit == 0 ? 0 : same->limit + one.limit;
+  same->paused = std::max(same->paused, one.paused);
+  if (same->breaker == BreakerState::closed) same->breaker = one.breaker;  // one part that is held back is worth a word
+}
+
 Stats DealtStage::stats() const {
   Stats sum;
   std::vector<const LatencyHistogram*> latencies;
@@ -127,18 +144,22 @@ Stats DealtStage::stats() const {
     Stats one = part->stats();
     sum.attempts_started += one.attempts_started;
     sum.attempts_finished += one.attempts_finished;
+    sum.attempts_sent += one.attempts_sent;
+    sum.tokens += one.tokens;
     sum.retries += one.retries;
     sum.connections_opened += one.connections_opened;
     sum.connections_closed += one.connections_closed;
     sum.bytes_received += one.bytes_received;
     sum.attempt_max_ms = std::max(sum.attempt_max_ms, one.attempt_max_ms);
     sum.events += one.events;
+    for (LaneStats& lane : one.lanes) add_lane(sum.lanes, lane);
     if (one.events > most_events) {  // which is the latest of all is not known; all matter
       most_events = one.events;
       sum.last_event = std::move(one.last_event);
     }
     latencies.push_back(&part->latency());
   }
+  sum.lanes_held = held_among(sum.lanes);
   sum.attempt_p50_ms = LatencyHistogram::percentile_ms(latencies, 0.5);
   sum.attempt_p90_ms = LatencyHistogram::percentile_ms(latencies, 0.9);
   sum.attempt_p99_ms = LatencyHistogram::percentile_ms(latencies, 0.99);

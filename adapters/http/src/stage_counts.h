@@ -25,6 +25,13 @@ inline void add_to(Counter& counter, std::uint64_t n) noexcept {
 }
 inline std::uint64_t value_of(const Counter& counter) noexcept { return counter.load(std::memory_order_relaxed); }
 
+/// Lanes that are paused or whose host is down.
+inline std::uint64_t held_among(const std::vector<LaneStats>& lanes) noexcept {
+  return static_cast<std::uint64_t>(std::count_if(lanes.begin(), lanes.end(), [](const LaneStats& lane) {
+    return lane.paused.count() > 0 || lane.breaker != BreakerState::closed;
+  }));
+}
+
 class StageCounts {
  public:
   Counter started{0}, finished{0}, retries{0}, bytes{0};  // written by the loop
@@ -34,15 +41,14 @@ class StageCounts {
   explicit StageCounts(std::function<void(const Event&)> listener) : listener_(std::move(listener)) {}
 
   /// The loop's. What a person should know now.
-  void note_event(Event::What what, std::string text, const Task* task = nullptr) {
-    tell(what, text, task);
+  void note_event(std::string text) {
     const std::lock_guard lock(mutex_);
     ++events_;
     last_event_.swap(text);
   }
-  /// The loop's. What only a log keeps.
-  void tell(Event::What what, const std::string& text, const Task* task = nullptr) const {
-    if (listener_) listener_({what, text, task});
+  /// The loop's. What a log keeps.
+  void tell(Event::What what, const std::string& text) const {
+    if (listener_) listener_({what, text});
   }
   // relaxed, all three: whoever asks while lanes are being looked at gets this answer or the next
   [[nodiscard]] bool lanes_wanted() const noexcept { return lanes_wanted_.load(std::memory_order_relaxed); }
@@ -67,9 +73,7 @@ class StageCounts {
     stats.attempt_max_ms = latency.max_ms();
     const std::lock_guard lock(mutex_);
     stats.lanes = lanes_;
-    stats.lanes_held = static_cast<std::uint64_t>(std::count_if(lanes_.begin(), lanes_.end(), [](const auto& lane) {
-      return lane.paused.count() > 0 || lane.breaker != BreakerState::closed;
-    }));
+    stats.lanes_held = held_among(lanes_);
     stats.events = events_;
     stats.last_event = last_event_;
     return stats;

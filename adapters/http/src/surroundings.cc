@@ -121,9 +121,11 @@ static std::string ending_text(const Attempt& attempt) {
   return attempt.status == 429 ? "rate limited" : "status " + std::to_string(attempt.status);
 }
 
-std::string retry_text(const Host& host, const Attempt& attempt, milliseconds delay) {
-  std::string text(host_text(host));
-  return text.append(": ").append(ending_text(attempt)).append(", next try in ").append(seconds_text(delay));
+std::string tell_retry(const Options& options, const Call& call, const Attempt& attempt, milliseconds delay) {
+  const std::string reason = ending_text(attempt);
+  std::string text(host_text(*call.host));
+  if (options.on_retry) options.on_retry({*call.task, text, reason, delay});
+  return text.append(": ").append(reason).append(", next try in ").append(seconds_text(delay));
 }
 
 std::string breaker_text(const Host& host, const Attempt& attempt, std::chrono::steady_clock::time_point now) {
@@ -143,8 +145,9 @@ void note_end(StageCounts& counts, const Call& call, const Attempt& attempt, con
   }
   if (end.change == Breaker::Change::none) return;
   const bool up = end.change == Breaker::Change::closed;
-  counts.note_event(up ? Event::What::breaker_closed : Event::What::breaker_opened,
-                    breaker_text(*call.host, attempt, now));
+  std::string text = breaker_text(*call.host, attempt, now);
+  counts.tell(up ? Event::What::breaker_closed : Event::What::breaker_opened, text);
+  counts.note_event(std::move(text));
 }
 
 std::string_view name_of(BreakerState state) noexcept {

@@ -50,8 +50,9 @@ class RequestCheck {
 /// "https://api.example.com:443" → "api.example.com:443".
 [[nodiscard]] std::string_view host_text(const Host& host) noexcept;
 
-/// "127.0.0.1:8080: connect_failed, next try in 3.0 s".
-[[nodiscard]] std::string retry_text(const Host& host, const Attempt& attempt, std::chrono::milliseconds delay);
+/// Tells on_retry, and returns it as a line for a person: "127.0.0.1:8080: connect_failed, next try in 3.0 s".
+[[nodiscard]] std::string tell_retry(const Options& options, const Call& call, const Attempt& attempt,
+                                     std::chrono::milliseconds delay);
 
 /// Notes what the end of a call has changed: a pause of its lane, its host down or up again.
 void note_end(StageCounts& counts, const Call& call, const Attempt& attempt, const WaitLine::End& end,

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -12,6 +13,92 @@ namespace pawl::observe {
 namespace {
 
 constexpr std::uint64_t kJsonVersion = 1;
+
+std::uint64_t whole_ms(std::chrono::milliseconds time) {
+  return static_cast<std::uint64_t>(std::max<std::int64_t>(0, time.count()));
+}
+
+std::optional<std::uint64_t> whole_seconds(std::optional<std::chrono::seconds> time) {
+  return time ? std::optional(static_cast<std::uint64_t>(time->count())) : std::nullopt;
+}
+
+void add_latency(JsonWriter& json, const LatencyView& latency) {
+  json.begin("latency_ms");
+  json.field("p50", latency.p50_ms);
+  json.field("p90", latency.p90_ms);
+  json.field("p99", latency.p99_ms);
+  json.field("max", latency.max_ms);
+  json.end();
+}
+
+void add_stages(JsonWriter& json, const RunView& view) {
+  json.begin_list("stages");
+  const auto stage = [&json](std::string_view name, const StageView& seen) {
+    json.begin_item();
+    json.field("name", name);
+    json.field("depth", seen.depth);
+    json.field("rate_per_s", seen.rate_per_s);
+    add_latency(json, seen.latency);
+    json.end();
+  };
+  stage("save", view.save);
+  stage("call", view.call);
+  stage("commit", view.commit);
+  json.end_list();
+}
+
+void add_lanes(JsonWriter& json, const std::vector<LaneView>& lanes) {
+  json.begin_list("lanes");
+  for (const LaneView& lane : lanes) {
+    json.begin_item();
+    json.field("origin", lane.origin);
+    json.field("model", lane.model);
+    json.field("in_flight", lane.in_flight);
+    json.field("waiting", lane.waiting);
+    json.field("limit", lane.limit);
+    json.field("breaker", lane.breaker);
+    json.field("paused_ms", whole_ms(lane.paused));
+    json.end();
+  }
+  json.end_list();
+}
+
+void add_errors(JsonWriter& json, const std::vector<ErrorView>& errors) {
+  json.begin_list("errors");
+  for (const ErrorView& error : errors) {
+    json.begin_item();
+    json.field("text", error.text);
+    json.field("count", error.count);
+    json.field("last_ms_ago", whole_ms(error.last_ago));
+    json.end();
+  }
+  json.end_list();
+}
+
+void add_streams(JsonWriter& json, const std::vector<StreamView>& streams) {
+  json.begin_list("streams");
+  for (const StreamView& stream : streams) {
+    json.begin_item();
+    json.field("stream", stream.stream);
+    json.field("id", stream.id);
+    json.field("waits_for", stream.waits_for);
+    json.field("waiting_ms", whole_ms(stream.waiting));
+    json.end();
+  }
+  json.end_list();
+}
+
+void add_budget(JsonWriter& json, const RunView& view) {
+  const BudgetView& budget = view.budget;
+  json.begin("budget");
+  json.field("calls", budget.calls);
+  json.field("calls_max", budget.calls_max);
+  json.field("tokens", budget.tokens);
+  json.field("tokens_max", budget.tokens_max);
+  json.field("time_ms", whole_ms(view.elapsed));
+  json.field("time_max_ms", whole_ms(budget.time_max));
+  json.end();
+}
 
 }  // namespace
 
@@ -80,6 +167,23 @@ void JsonWriter::begin(std::string_view name_of_field) {
 
 void JsonWriter::end() { out_ += '}'; }
 
+void JsonWriter::flag(std::string_view name_of_field, bool value) {
+  name(name_of_field);
+  out_ += value ? "true" : "false";
+}
+
+void JsonWriter::begin_list(std::string_view name_of_field) {
+  name(name_of_field);
+  out_ += '[';
+}
+
+void JsonWriter::begin_item() {
+  if (out_.back() != '[') out_ += ',';
+  out_ += '{';
+}
+
+void JsonWriter::end_list() { out_ += ']'; }
+
 std::string JsonWriter::take() {
   out_ += '}';
   return std::move(out_);
@@ -121,18 +225,21 @@ std::string to_json(const RunView& view) {
   json.end();
   json.field("retried", view.retried);
   json.field("rate_per_s", view.rate_per_s);
-  json.field("eta_s", view.eta ? std::optional(static_cast<std::uint64_t>(view.eta->count())) : std::nullopt);
-  json.begin("latency_ms");
-  json.field("p50", view.latency.p50_ms);
-  json.field("p90", view.latency.p90_ms);
-  json.field("p99", view.latency.p99_ms);
-  json.field("max", view.latency.max_ms);
-  json.end();
+  json.field("eta_s", whole_seconds(view.eta));
+  json.field("eta_low_s", whole_seconds(view.eta_low));
+  json.field("eta_high_s", whole_seconds(view.eta_high));
+  json.flag("paused", view.paused);
+  add_latency(json, view.latency);
   json.begin("input_bytes");
   json.field("read", view.bytes_read);
   json.field("total", view.bytes_total);
   json.end();
   json.field("note", view.note);
+  add_stages(json, view);
+  add_lanes(json, view.lanes);
+  add_errors(json, view.errors);
+  add_streams(json, view.streams);
+  add_budget(json, view);
   return json.take();
 }
 

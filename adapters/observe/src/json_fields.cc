@@ -52,12 +52,23 @@ class Parser {
     return take('}');
   }
 
+  bool array(const std::string& prefix, int depth) {
+    if (depth >= kDeepest || !take('[')) return false;
+    if (take(']')) return true;
+    std::size_t index = 0;
+    do {
+      if (!value(prefix + std::to_string(index++), depth)) return false;
+    } while (take(','));
+    return take(']');
+  }
+
   bool value(const std::string& path, int depth) {
     skip_space();
     if (rest_.empty()) return false;
+    if (rest_[0] == '[') return array(path + ".", depth + 1);
     if (rest_[0] == '{') return object(path + ".", depth + 1);
     if (rest_[0] == '"') return string(fields_[path]);
-    const std::size_t length = std::min(rest_.find_first_of(",} \n\r\t"), rest_.size());
+    const std::size_t length = std::min(rest_.find_first_of(",}] \n\r\t"), rest_.size());
     const std::string_view text = rest_.substr(0, length);
     double number = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);

@@ -19,8 +19,12 @@ class JsonWriter {
   void field(std::string_view name, std::optional<std::uint64_t> value);  // null if there is none
   void field(std::string_view name, double value);                        // null if not finite
   void field(std::string_view name, std::string_view value);              // invalid UTF-8 becomes U+FFFD
-  void begin(std::string_view name);                                      // opens an object as a field
-  void end();                                                             // closes it
+  void flag(std::string_view name, bool value);
+  void begin(std::string_view name);       // opens an object as a field
+  void end();                              // closes it
+  void begin_list(std::string_view name);  // opens an array of objects as a field
+  void begin_item();                       // opens an object in it; end() closes it
+  void end_list();                         // closes the array
 
   /// Closes the outermost object and gives the text away.
   [[nodiscard]] std::string take();

@@ -62,6 +62,44 @@ TEST(Pace, DividesByNoZero) {
   EXPECT_DOUBLE_EQ(view.rate_per_s, 0);
 }
 
+TEST(Pace, IsTheSurerOfTheTimeLeftTheSteadierTheRate) {
+  Pace steady, swinging;
+  RunView even, uneven;
+  for (int second = 0; second <= 10; ++second) {
+    even = at(seconds{second}, static_cast<std::uint64_t>(100 * second));
+    steady.update(even);
+    uneven = at(seconds{second}, static_cast<std::uint64_t>(200 * (second / 2)));  // 0 and 200 by turns
+    swinging.update(uneven);
+  }
+  EXPECT_EQ(even.eta, seconds{90});
+  EXPECT_EQ(even.eta_low, even.eta);
+  EXPECT_EQ(even.eta_high, even.eta);
+  EXPECT_EQ(uneven.eta, even.eta);
+  // 10 slices of 100/s with a standard deviation of 105/s: 100/s ± 2 · 33/s.
+  EXPECT_NEAR(static_cast<double>(uneven.eta_low->count()), 54, 1);
+  EXPECT_NEAR(static_cast<double>(uneven.eta_high->count()), 270, 1);
+}
+
+TEST(Pace, IsNotSureOfTheTimeLeftAtOnce) {
+  Pace pace;
+  RunView view = at(seconds{1}, 500);
+  pace.update(view);
+  EXPECT_TRUE(view.eta);
+  EXPECT_FALSE(view.eta_low);
+  EXPECT_FALSE(view.eta_high);
+}
+
+TEST(Pace, KnowsTheRateOfEachStage) {
+  Pace pace;
+  RunView view = at(seconds{2}, 10);
+  view.status.called = 20;
+  view.status.saved = 40;
+  pace.update(view);
+  EXPECT_DOUBLE_EQ(view.save.rate_per_s, 20);
+  EXPECT_DOUBLE_EQ(view.call.rate_per_s, 10);
+  EXPECT_DOUBLE_EQ(view.commit.rate_per_s, 5);
+}
+
 TEST(Pace, HasNoTimeLeftWithoutATotal) {
   Pace pace;
   RunView view = at(seconds{1}, 5);

@@ -15,6 +15,11 @@ TEST(ParseStatus, ReadsWhatToJsonWrote) {
   view.bytes_total = 99;
   view.recovered = 3;
   view.bad_lines = 4;
+  view.paused = true;
+  view.lanes = {{.origin = "https://a.example:443", .model = "m", .limit = 8, .breaker = "open", .paused = {}}, {}};
+  view.errors = {{.text = "down, \"very\" [down]", .count = 3, .last_ago = std::chrono::milliseconds{5}}};
+  view.streams = {{.stream = "s", .id = "t", .waits_for = "saving", .waiting = std::chrono::milliseconds{9}}};
+  view.budget.time_max = std::chrono::minutes{1};
   view.note = "a \"note\"\n\x01 caf\xC3\xA9 \xF0\x9F\x99\x82";
   const std::string json = to_json(view);
   const auto parsed = parse_status(json);
@@ -48,10 +53,15 @@ TEST(JsonFields, BoundsDepthAndRefusesFaultyText) {
   std::string deep;
   for (int i = 0; i < 100'000; ++i) deep += R"({"a":)";
   EXPECT_FALSE(json_fields(deep));
-  for (const char* text : {R"({"a":1}x)", R"({"a":[1]})", R"({"a":1,})", R"({"a":"\ud800"})", R"({"a":"\x"})",
-                           R"({"a":nul})", R"({"a" 1})", "{\"a\":\"\n\"}"}) {
+  for (const char* text : {R"({"a":1}x)", R"({"a":[1})", R"({"a":[1,]})", R"({"a":1,})", R"({"a":"\ud800"})",
+                           R"({"a":"\x"})", R"({"a":nul})", R"({"a" 1})", "{\"a\":\"\n\"}"}) {
     EXPECT_FALSE(json_fields(text)) << text;
   }
+  deep.clear();
+  for (int i = 0; i < 100'000; ++i) deep += R"({"a":[)";
+  EXPECT_FALSE(json_fields(deep));
+  const auto list = json_fields(R"({"a":[ {"b":1} , {"b":"x"},[true ]],"c":[],"d":2})");
+  EXPECT_EQ(list, (JsonFields{{"a.0.b", "1"}, {"a.1.b", "x"}, {"a.2.0", "true"}, {"d", "2"}}));
   EXPECT_EQ(json_fields(R"({"a":"\u00e9\ufffd\t"})")->at("a"), "\xC3\xA9\xEF\xBF\xBD\t");
 }
 

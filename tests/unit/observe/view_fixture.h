@@ -25,6 +25,11 @@ inline RunView busy_view() {
   view.latency = {52.1, 110.4, 240, 412.7};
   view.rate_per_s = 1930.4;
   view.eta = std::chrono::seconds{41};
+  view.eta_low = std::chrono::seconds{38};
+  view.save = {.depth = 2, .rate_per_s = 1950, .latency = {}};
+  view.call = {.depth = 1066, .rate_per_s = 1940.5, .latency = view.latency};
+  view.commit = {.depth = 31, .rate_per_s = 1930.4, .latency = {}};
+  view.budget = {.calls = 4200, .calls_max = 10'000, .tokens = 0, .tokens_max = 0, .time_max = {}};
   return view;
 }
 

@@ -54,12 +54,19 @@ struct Spent {
   std::uint64_t tokens = 0;  // counted only with a budget for them
 };
 
-/// Something about calls that a log is kept for.
+/// Something that a log is kept for.
 struct Event {
-  enum class What : std::uint8_t { retry, lane_paused, breaker_opened, breaker_closed };
-  What what = What::retry;
-  std::string_view text;       // one sentence for a person; valid during the call
-  const Task* task = nullptr;  // of a retry, else null; likewise
+  enum class What : std::uint8_t { lane_paused, breaker_opened, breaker_closed };
+  What what = What::lane_paused;
+  std::string_view text;  // one sentence for a person; only valid while it is told
+};
+
+/// An attempt that is followed by another one.
+struct RetryNote {
+  const Task& task;                    // only valid while it is told
+  std::string_view host;               // "api.example.com:443"
+  std::string_view reason;             // "status 503", "rate limited", or an error code of those of CallStage
+  std::chrono::milliseconds delay{0};  // until the next attempt, at the earliest
 };
 
 /// Whether calls of one stream may be on the wire together. Results are committed in order either way.
@@ -130,7 +137,9 @@ struct PAWL_API Options {
   std::function<void(const Task&)> on_tokens_unknown;  // told of the first 2xx answer without a number there; as above
   std::function<void(const Task&)> on_held_failure;  // told of each failure that is held, with the task's error; on the
                                                      // stage's thread, must not wait
-  std::function<void(const Event&)> on_event;        // on a calling thread, so several with call_threads; must not wait
+  std::function<void(const RetryNote&)> on_retry;    // told of each attempt that is followed by another; on the stage's
+                                                     // threads (several at once with call_threads), must not wait
+  std::function<void(const Event&)> on_event;        // as on_retry
   std::string user_agent;                            // empty: "pawl/<version>"
   std::uint64_t seed = 0;                            // of the back-off's jitter; 0: from the system
 

@@ -18,12 +18,17 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <pawl/error.h>
 #include <pawl/export.h>
 #include <pawl/status.h>
 
 namespace pawl::observe {
+
+inline constexpr std::size_t kLanesShown = 64;
+inline constexpr std::size_t kErrorsShown = 16;
+inline constexpr std::size_t kStreamsShown = 10;
 
 enum class Phase : std::uint8_t {
   running,   // takes tasks
@@ -35,12 +40,51 @@ enum class Phase : std::uint8_t {
 /// Short, stable name of a phase ("running", …) for JSON.
 [[nodiscard]] PAWL_API std::string_view name_of(Phase phase) noexcept;
 
-/// Time from the start of a task's first call to the end of its last one.
+/// How long something took.
 struct LatencyView {
   double p50_ms = 0;
   double p90_ms = 0;
   double p99_ms = 0;
   double max_ms = 0;
+};
+
+/// One of the three stages in which tasks wait: what is in it, how quickly it gives tasks on.
+struct StageView {
+  std::uint64_t depth = 0;  // tasks in it: the three depths are what is in flight
+  double rate_per_s = 0;    // tasks that left it lately, see Pace
+  LatencyView latency;      // of what it does once (call: an attempt); all 0: not measured
+};
+
+/// Calls go in lanes: a server and the model its requests name, with what holds them back.
+struct LaneView {
+  std::string origin;                   // "https://api.example.com:443"
+  std::string model;                    // empty: requests name none
+  std::uint64_t in_flight = 0;          // calls on the wire, or about to be
+  std::uint64_t waiting = 0;            // for their turn, a time or another attempt
+  std::uint64_t limit = 0;              // calls at once; 0: no bound of its own
+  std::string breaker = "closed";       // "closed" (calls leave), "open" (none does), "half_open" (one asks)
+  std::chrono::milliseconds paused{0};  // for so long nothing leaves
+};
+
+/// Something that went wrong, perhaps many times.
+struct ErrorView {
+  std::string text;  // one line
+  std::uint64_t count = 0;
+  std::chrono::milliseconds last_ago{0};
+};
+
+/// A stream whose oldest task has been in one place for long.
+struct StreamView {
+  std::string stream, id;  // of the task
+  std::string waits_for;   // "saving", "calling", … (name_of(Place))
+  std::chrono::milliseconds waiting{0};
+};
+
+/// What is spent, and of how much. A bound of 0: there is none.
+struct BudgetView {
+  std::uint64_t calls = 0, calls_max = 0;    // that left this machine
+  std::uint64_t tokens = 0, tokens_max = 0;  // counted only with a bound
+  std::chrono::milliseconds time_max{0};     // what is spent of it is RunView::elapsed
 };
 
 /// A run at one instant.
@@ -59,9 +103,16 @@ struct PAWL_API RunView {
   std::optional<std::uint64_t> bytes_total;  // of inputs, if known
   LatencyView latency;
   std::string note;  // what a person should know now ("host refuses connections, retrying"); one line, may be empty
-  std::chrono::milliseconds elapsed{0};     // since the run began
-  double rate_per_s = 0;                    // tasks done lately, see Pace
-  std::optional<std::chrono::seconds> eta;  // time left, see Pace
+  std::chrono::milliseconds elapsed{0};                   // since the run began
+  double rate_per_s = 0;                                  // tasks done lately, see Pace
+  std::optional<std::chrono::seconds> eta;                // time left, see Pace
+  std::optional<std::chrono::seconds> eta_low, eta_high;  // between these it most likely is, see Pace
+  bool paused = false;                                    // by a person: no new call leaves
+  StageView save, call, commit;                           // commit: with what waits for its turn
+  std::vector<LaneView> lanes;                            // at most kLanesShown
+  std::vector<ErrorView> errors;                          // at most kErrorsShown distinct ones, the latest first
+  std::vector<StreamView> streams;                        // at most kStreamsShown, the longest wait first
+  BudgetView budget;
 
   /// Tasks this run is finished with: retired or skipped.
   [[nodiscard]] std::uint64_t finished() const noexcept { return status.retired + skipped; }
@@ -74,19 +125,23 @@ struct PAWL_API RunView {
   [[nodiscard]] std::optional<double> fraction() const noexcept;
 };
 
-/// Rate over a sliding window, and the time left by it. Not thread-safe.
+/// Rates over a sliding window, and the time left by them. How much the rate swings within the window says how sure
+/// that time is: the bounds are two standard errors of the rate away. Not thread-safe.
 class PAWL_API Pace {
  public:
   explicit Pace(std::chrono::milliseconds window = std::chrono::seconds{10}) : window_(window) {}
 
-  /// Takes the view into account and writes its `rate_per_s` and `eta`. `view.elapsed` must not go back.
+  /// Takes the view into account and writes its rates (also those of its stages), `eta`, `eta_low` and `eta_high`.
+  /// `view.elapsed` must not go back.
   void update(RunView& view);
 
  private:
   struct Sample {
-    std::chrono::milliseconds at;
-    std::uint64_t finished;
+    std::chrono::milliseconds at{0};
+    std::uint64_t finished = 0, saved = 0, called = 0, retired = 0;
   };
+  [[nodiscard]] std::optional<double> rate_error(const Sample& from, const Sample& to) const;
+
   std::chrono::milliseconds window_;
   std::deque<Sample> samples_;  // oldest first; the first one is at the window's edge or just before it
 };

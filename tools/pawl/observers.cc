@@ -1,0 +1,55 @@
+#include "observers.h"
+
+#include <utility>
+
+#include "run_view.h"
+
+namespace pawl::tool {
+
+Observers::Observers(const RunOptions& options, View view, observe::Steering& borrowed_steering)
+    : options_(options), view_(std::move(view)), borrowed_steering_(borrowed_steering) {
+  observe::ProgressOptions shown;
+  if (options_.quiet)
+    shown.mode = observe::ProgressMode::quiet;
+  else if (options_.progress == "json")
+    shown.mode = observe::ProgressMode::json;
+  progress_ = std::make_unique<observe::Progress>(shown, view_);
+}
+
+Observers::~Observers() { stop(); }
+
+void Observers::start(const std::filesystem::path& private_folder) {
+  auto status = observe::StatusSocket::open(private_folder, [this] {
+    auto now = view_();
+    (void)observe::notify_status(observe::render_plain(now, {}));
+    return now;
+  });
+  if (status)
+    status_socket_ = std::move(*status);
+  else
+    message(status.error().context);
+  progress_->start();
+}
+
+void Observers::stop() {
+  progress_->stop();
+  status_socket_.reset();
+}
+
+void Observers::message(const std::string& text) { line("pawl: " + text); }
+
+void Observers::line(const std::string& text) { progress_->message(text); }
+
+void Observers::retired(const Task& task) {
+  if (task.committed) {
+    if (!task.outcome.success()) errors_.note(failure_text(task));
+  } else if (task.error && task.error->code != ErrorCode::cancelled) {
+    errors_.note(task.error->context);
+  }
+}
+
+void Observers::retried(const http::RetryNote& note) {
+  errors_.note(std::string(note.host).append(": ").append(note.reason).append(", tried again"));
+}
+
+}  // namespace pawl::tool

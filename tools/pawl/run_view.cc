@@ -1,0 +1,70 @@
+#include "run_view.h"
+
+#include <algorithm>
+#include <set>
+#include <string_view>
+#include <utility>
+
+namespace pawl::tool {
+
+namespace {
+
+observe::LaneView shown(http::LaneStats& lane) {
+  return {std::move(lane.origin),
+          std::move(lane.model),
+          lane.in_flight,
+          lane.waiting,
+          lane.limit,
+          std::string(http::name_of(lane.breaker)),
+          lane.paused};
+}
+
+/// "https://user@host:1/path" → "host:1".
+std::string_view host_of(std::string_view url) {
+  if (const auto scheme = url.find("://"); scheme != std::string_view::npos) url.remove_prefix(scheme + 3);
+  url = url.substr(0, url.find_first_of("/?#"));
+  if (const auto user = url.rfind('@'); user != std::string_view::npos) url.remove_prefix(user + 1);
+  return url;
+}
+
+}  // namespace
+
+void show_calls(observe::RunView& view, http::Stats calls, const RunOptions& options) {
+  const Status& status = view.status;
+  view.save.depth = status.saving();
+  view.call.depth = status.in_call_stage();
+  view.commit.depth = status.ordering() + status.committing();
+  view.retried = calls.retries;
+  view.latency = {calls.attempt_p50_ms, calls.attempt_p90_ms, calls.attempt_p99_ms, calls.attempt_max_ms};
+  view.call.latency = view.latency;
+  view.budget = {calls.attempts_sent, options.budget_calls, calls.tokens, options.budget_tokens,
+                 options.budget_time.value};
+  if (status.call.delayed != 0 || calls.lanes_held != 0) view.note = std::move(calls.last_event);
+  for (http::LaneStats& lane : calls.lanes) view.lanes.push_back(shown(lane));
+}
+
+std::string failure_text(const Task& task) {
+  const Outcome& outcome = task.outcome;
+  std::string text(host_of(task.request.url));
+  if (outcome.kind == Outcome::Kind::answered)
+    return text.append(": status ").append(std::to_string(outcome.status_code));
+  return text.append(": ").append(outcome.error_code);
+}
+
+std::vector<observe::StreamView> SlowStreams::look(const Engine& engine) {
+  constexpr std::size_t kTasks = 256;  // among which the streams are looked for
+  const std::lock_guard lock(mutex_);
+  const auto now = std::chrono::steady_clock::now();
+  if (now < next_) return found_;
+  next_ = now + std::chrono::seconds{1};
+  found_.clear();
+  std::set<std::string> seen;
+  for (Overdue& task : engine.overdue(std::chrono::milliseconds{0}, kTasks)) {
+    if (found_.size() >= observe::kStreamsShown) break;
+    if (!seen.insert(task.stream).second) continue;
+    found_.push_back({std::move(task.stream), std::move(task.id), std::string(name_of(task.place)), task.age});
+  }
+  return found_;
+}
+
+}  // namespace pawl::tool

@@ -1,0 +1,35 @@
+// From what the parts of a run know of themselves to what is shown of it.
+#pragma once
+
+#include <chrono>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include <pawl/engine.h>
+#include <pawl/http.h>
+#include <pawl/observe.h>
+
+#include "options.h"
+
+namespace pawl::tool {
+
+/// Depths of the stages, lanes, budget, retries and the note, from `view.status` and what the call stage says. Pure.
+void show_calls(observe::RunView& view, http::Stats calls, const RunOptions& options);
+
+/// "127.0.0.1:8080: status 404" of a task whose outcome is no 2xx. Pure.
+[[nodiscard]] std::string failure_text(const Task& task);
+
+/// The streams that wait longest, looked for at most once a second: it looks at every task in flight.
+class SlowStreams {
+ public:
+  /// Any thread.
+  [[nodiscard]] std::vector<observe::StreamView> look(const Engine& engine);
+
+ private:
+  std::mutex mutex_;  // guards both
+  std::chrono::steady_clock::time_point next_{};
+  std::vector<observe::StreamView> found_;
+};
+
+}  // namespace pawl::tool
