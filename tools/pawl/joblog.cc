@@ -48,7 +48,7 @@ constexpr std::array kCurlCodes = {
     CurlCode{"proxy_refused", 97},
 };
 
-std::string_view host_of(std::string_view url) {
+std::string_view host_column(std::string_view url) {
   if (const auto scheme = url.find("://"); scheme != std::string_view::npos) url.remove_prefix(scheme + 3);
   return url.substr(0, std::min(url.find_first_of("/?#"), url.size()));
 }
@@ -145,7 +145,7 @@ void JobLog::note(const Task& task) {
   const auto started = std::chrono::duration_cast<std::chrono::milliseconds>(outcome.started.time_since_epoch());
   std::string command = task.request.stream + '/' + task.request.id + ' ' + task.request.url;
   if (mask_) mask_(command);
-  std::string host(host_of(task.request.url));
+  std::string host(host_column(task.request.url));
   if (mask_) mask_(host);
   std::string line = fmt::format("{}\t", task.request.task_id.ordinal);
   append_column(line, host);
