@@ -10,6 +10,7 @@
 #include "exit_code.h"
 #include "export.h"
 #include "options.h"
+#include "report.h"
 #include "session.h"
 #include "signals.h"
 #include "status.h"
@@ -75,12 +76,20 @@ Prints nothing if all is sound. Objects themselves are git's to check: git -C re
 
 Exit codes: 0 sound; 1 faults, one a line; 2 usage; 3 repository or journal unreadable.)";
 
+constexpr const char* kReportExamples = R"(
+Examples:
+  pawl report results
+  pawl report results --output /var/www/results.html
+One HTML page that needs nothing else: timeline, throughput, latency, retries, slowest tasks, streams, failures.
+It is made from the branch's records and the journal, so it can be made at any time, also of a clone.)";
+
 struct CommandLine {
   RunOptions run;
   StatusOptions status;
   ControlOptions controlled;
   ExportOptions exported;
   VerifyOptions verify;
+  ReportOptions report;
   CLI::App app{kAbout, "pawl"};
   CLI::App* run_command = nullptr;
   CLI::App* resume_command = nullptr;
@@ -88,6 +97,7 @@ struct CommandLine {
   CLI::App* control_command = nullptr;
   CLI::App* export_command = nullptr;
   CLI::App* verify_command = nullptr;
+  CLI::App* report_command = nullptr;
 
   explicit CommandLine(const RunOptions& defaults) : run(defaults) {
     app.set_version_flag("--version", std::string("pawl ") + PAWL_VERSION);
@@ -140,8 +150,21 @@ struct CommandLine {
     verify_command->add_option("--branch", verify.branch, "branch to audit (default: that of the last run)");
     verify_command->add_flag("--json", verify.json, "one JSON object");
     verify_command->footer(kVerifyExamples);
+    add_report_command();
   }
+
+  void add_report_command();
 };
+
+void CommandLine::add_report_command() {
+  report_command = app.add_subcommand("report", "one HTML page: how it went, how fast, what failed");
+  report_command->add_option("REPO", report.repo, "repository of the results")->required();
+  report_command->add_option("-o,--output", report.output, "where the page goes")
+      ->type_name("FILE|-")
+      ->capture_default_str();
+  report_command->add_option("--branch", report.branch, "branch to read (default: that of the last run)");
+  report_command->footer(kReportExamples);
+}
 
 /// CLI11's own codes become ours; help goes to standard output, errors to standard error.
 int refuse(CommandLine& line, const CLI::ParseError& error) { return line.app.exit(error) == 0 ? kAllDone : kUsage; }
@@ -215,5 +238,6 @@ int main(int argc, char** argv) {
   if (line.control_command->parsed()) return control(line.controlled);
   if (line.export_command->parsed()) return export_results(line.exported);
   if (line.verify_command->parsed()) return verify(line.verify);
+  if (line.report_command->parsed()) return write_report(line.report);
   return show_status(line.status);
 }

@@ -42,7 +42,9 @@ void Observers::stop() {
   status_socket_.reset();
 }
 
-void Observers::message(const std::string& text) { progress_->message("pawl: " + text); }
+void Observers::message(const std::string& text) { line("pawl: " + text); }
+
+void Observers::line(const std::string& text) { progress_->message(text); }
 
 std::optional<Result<void>> Observers::set(std::string_view, std::string_view) { return std::nullopt; }
 

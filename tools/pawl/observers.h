@@ -43,6 +43,8 @@ class Observers {
 
   /// A line for the person at the terminal. Any thread; does not wait.
   void message(const std::string& text);
+  /// The same, as it is: message() says who speaks.
+  void line(const std::string& text);
 
   /// Of every task that retires, on a graph worker, one at a time: must be quick.
   void retired(const Task& task);

@@ -307,12 +307,37 @@ static void add_safety_options(CLI::App& command, RunOptions& options) {
       ->group("Safety");
 }
 
+static void add_log_options(CLI::App& command, RunOptions& options) {
+  command
+      .add_option("--log", options.log,
+                  "a line for each event worth one: appended to FILE, or to standard error (-) instead of messages. "
+                  "Secrets are masked; more than 10 lines a second of one kind are summed up")
+      ->type_name("FILE|-")
+      ->group("Log");
+  command.add_option("--log-format", options.log_format, "text, or json: one object a line")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str()
+      ->group("Log");
+  command.add_option("--log-level", options.log_level, "least important lines that are logged")
+      ->check(CLI::IsMember({"error", "warn", "info", "debug"}))
+      ->capture_default_str()
+      ->group("Log");
+  command
+      .add_option(
+          "--joblog", options.joblog,
+          "a line for each committed task in the columns of GNU parallel's --joblog, appended. Exitval is 0 for "
+          "a 2xx answer, else the answer's status, else the exit code curl has for such a failure")
+      ->type_name("FILE")
+      ->group("Log");
+}
+
 void add_shared_options(CLI::App& command, RunOptions& options) {
   add_api_options(command, options);
   add_budget_options(command, options);
   add_manners_options(command, options);
   add_repository_options(command, options);
   add_safety_options(command, options);
+  add_log_options(command, options);
   command.add_option("--tasks-in-flight", options.tasks_in_flight, "most tasks read and not yet committed")
       ->check(CLI::Range(1u, 4'194'304u))
       ->capture_default_str()
@@ -359,6 +384,11 @@ Result<void> check(const RunOptions& options) {
     return failure(ErrorCode::usage, "--normalise is for --layout raw: a record holds the body as it came");
   if (!options.tokens_by.empty() && options.rate_tokens.value.count <= 0)
     return failure(ErrorCode::usage, "--tokens-by says how --rate-tokens counts, and there is no --rate-tokens");
+  if (options.log == "-" && options.log_format != "json" && options.progress == "json")
+    return failure(ErrorCode::usage,
+                   "--log - between the objects of --progress json needs --log-format json, or a file of its own");
+  if (!options.joblog.empty() && options.joblog == options.log)
+    return failure(ErrorCode::usage, "--joblog and --log both name " + options.log);
   if (options.tasks_in_flight < options.parallel_max)
     return failure(ErrorCode::usage, "--tasks-in-flight (" + std::to_string(options.tasks_in_flight) +
                                          ") must not be smaller than --parallel-max (" +

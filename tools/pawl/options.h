@@ -88,6 +88,10 @@ struct RunOptions {
   std::string on_failure = "record";
   bool quiet = false;
   std::string progress = "auto";
+  std::string log;  // a file, "-" for standard error, empty for none
+  std::string log_format = "text";
+  std::string log_level = "info";
+  std::string joblog;
   // Not on the command line: what the repository remembers of the run before
   std::uint64_t last_run = 0;  // TaskId::run
 };

@@ -19,8 +19,10 @@
 #include "ctl.h"
 #include "exit_code.h"
 #include "feeder.h"
+#include "next_command.h"
 #include "observers.h"
 #include "planner.h"
+#include "run_log.h"
 #include "run_view.h"
 #include "signals.h"
 #include "stages.h"
@@ -35,28 +37,12 @@ std::uint64_t now_us() {
   return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(now).count());
 }
 
-/// Quoted for a shell if it must be.
-std::string shell_word(const std::string& word) {
-  if (!word.empty() &&
-      word.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./=:,@") ==
-          std::string::npos)
-    return word;
-  std::string quoted = "'";
-  for (const char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return quoted + "'";
-}
-
-/// Layout raw keeps no record of a failure, so it is said.
-std::string failure_in_raw(const Task& task) {
-  const Outcome& outcome = task.outcome;
-  return outcome.kind == Outcome::Kind::answered
-             ? fmt::format("{}: status {}, not stored", task.request.url, outcome.status_code)
-             : fmt::format("{}: {}, not stored", task.request.url, outcome.error_code);
-}
-
 class Session final : public observe::Steering {
  public:
   Session(const RunOptions& options, Mode mode) : options_(options), mode_(mode) {}
+  ~Session() {
+    if (log_) log_->stop();  // its thread speaks through the observers
+  }
 
   Result<void> open();
   int run();
@@ -88,11 +74,10 @@ class Session final : public observe::Steering {
   void begin_stop();
   void at_deadline(std::chrono::milliseconds time, std::function<void()> then);
   void info(std::string text);
-  void complain(std::string text);
+  void complain(std::string text, observe::LogLevel level = observe::LogLevel::warn);
+  void say(const std::string& text);
   observe::RunView view();
   int finish();
-  std::string next_command(ExitCode code, const observe::RunView& last, bool complete) const;
-  std::string short_branch() const;
 
   const RunOptions& options_;
   const Mode mode_;
@@ -110,6 +95,7 @@ class Session final : public observe::Steering {
   http::Options http_options_;
   std::vector<std::unique_ptr<input::Reader>> readers_;
   std::unique_ptr<git::RecordReader> failed_;  // of look_up_
+  std::unique_ptr<RunLog> log_;                // from open() on; outlives what tells it
   std::optional<Planner> planner_;
   std::unique_ptr<Observers> observers_;  // from run() on
   std::unique_ptr<Engine> engine_;
@@ -200,6 +186,7 @@ Result<void> Session::open_engine() {
                       report.files_left, report.first_left));
   };
   commit.on_push_report = [this](const git::PushReport& report) { pushed(report); };
+  commit.on_branch_report = [this](const git::BranchReport& report) { log_->branch_report(report); };
   auto journal = journal::Journal::open(journal_options(options_, *repository_));
   if (!journal) return std::unexpected(journal.error());
   if (auto fits = check_left_tasks((*journal)->left()); !fits) return fits;
@@ -211,7 +198,11 @@ Result<void> Session::open_engine() {
                     "it are counted as 0 tokens",
                     task.request.stream, task.request.id, options_.budget_tokens_by));
   };
-  http_options_.on_retry = [this](const http::RetryNote& note) { observers_->retried(note); };
+  http_options_.on_retry = [this](const http::RetryNote& note) {
+    log_->retried(note);
+    observers_->retried(note);
+  };
+  http_options_.on_event = [this](const http::Event& event) { log_->call_event(event); };
   http_options_.on_held_failure = [this](const Task& task) { held_failure(task); };
   auto call = http::make_call_stage(http_options_, journal->get());
   if (!call) return std::unexpected(call.error());
@@ -248,6 +239,10 @@ Result<void> Session::open() {
   auto http = http_options(options_, builtin_.get());
   if (!http) return std::unexpected(http.error());
   http_options_ = std::move(*http);
+  auto log = RunLog::open(options_, http_options_,
+                          {[this](std::string line) { say(line); }, [this](std::string text) { complain(text); }});
+  if (!log) return std::unexpected(log.error());
+  log_ = std::move(*log);
   if (auto valid = commit_options(options_, run_).validate(); !valid) return valid;
   // Inputs before the repository: a mistyped file name must not leave a repository behind.
   if (mode_ == Mode::run) {
@@ -287,6 +282,7 @@ void Session::start_feeding() {
 
 /// Runs on a graph worker for every task that retires.
 void Session::retired(const Task& task) {
+  log_->retired(task);
   observers_->retired(task);
   if (task.committed) {
     if (task.outcome.success()) return;
@@ -310,7 +306,7 @@ void Session::retired(const Task& task) {
     complain(task.error->context + "; the task stays in the journal: move what is in its way, then pawl resume " +
              shell_word(options_.repo));
   if (alone || !first) return;
-  complain(task.error->context);
+  complain(task.error->context, observe::LogLevel::error);
   const std::lock_guard lock(control_mutex_);
   begin_drain("nothing more can be stored, so nothing more is called");
 }
@@ -348,8 +344,10 @@ void Session::end_with_time_budget() {
 void Session::budget_spent(const std::string& which) {
   const auto calling = controllable_ ? engine_->status().call.active : 0;
   if (begin_drain(fmt::format("{} is spent: no new call begins; finishing {} running calls and committing them", which,
-                              calling)))
+                              calling))) {
     spent_ = which;
+    log_->spent(which);
+  }
 }
 
 /// The last word on a run that a budget has ended.
@@ -468,15 +466,20 @@ void Session::at_deadline(std::chrono::milliseconds time, std::function<void()> 
   });
 }
 
-void Session::info(std::string text) {
-  if (!options_.quiet) complain(std::move(text));
+void Session::info(std::string text) { complain(std::move(text), observe::LogLevel::info); }
+
+void Session::complain(std::string text, observe::LogLevel level) {
+  if (log_) log_->message(level, text);
+  const bool wanted = level != observe::LogLevel::info || !options_.quiet;
+  if (wanted && !(log_ && log_->is_voice())) say("pawl: " + text);
 }
 
-void Session::complain(std::string text) {
+/// A line on standard error, above the live line.
+void Session::say(const std::string& text) {
   if (observers_)
-    observers_->message(text);
+    observers_->line(text);
   else
-    std::fprintf(stderr, "pawl: %s\n", text.c_str());
+    std::fprintf(stderr, "%s\n", text.c_str());
 }
 
 observe::RunView Session::view() {
@@ -508,6 +511,7 @@ int Session::run() {
   observers_ = std::make_unique<Observers>(options_, [this] { return view(); }, *this);
   auto signals = SignalWatch::start([this](int number) { on_signal(number); });  // signals before it have waited
   if (!signals) return complain(signals.error().context), exit_code_of(signals.error());
+  log_->began(run_, borrowed_journal_->left(), repository_->branch());
   start_feeding();
   // From here on other threads look at the feeder through view().
   observers_->start(repository_->private_folder());
@@ -547,38 +551,18 @@ int Session::finish() {
   if (last.status.unfinished != 0 || !complete) code = kUnfinished;
   if (feed_error) code = exit_code_of(*feed_error);
   if (fault_ || work_tree_behind_ || push_behind_) code = kStorage;
-  if (feed_error) complain(feed_error->context);
+  if (feed_error) complain(feed_error->context, observe::LogLevel::error);
   if (code == kUnfinished) say_what_was_spent(calls);
+  log_->ended(code, last);
+  log_->stop();
   if (!options_.quiet && options_.progress != "json") {
     observe::SummaryOptions summary;
-    summary.result = fmt::format("{}, branch {}", options_.repo, short_branch());
-    summary.next_command = next_command(code, last, complete);
+    summary.result = fmt::format("{}, branch {}", options_.repo, short_branch(repository_->branch()));
+    summary.next_command = next_command(options_, {mode_, code, complete, planner_->held_back()}, last);
     summary.style = observe::Style::of_environment(2);
     std::fputs(observe::render_summary(last, summary).c_str(), stderr);
   }
   return code;
-}
-
-std::string Session::short_branch() const {
-  const std::string& full = repository_->branch();
-  const std::string prefix = "refs/heads/";
-  return full.starts_with(prefix) ? full.substr(prefix.size()) : full;
-}
-
-std::string Session::next_command(ExitCode code, const observe::RunView& last, bool complete) const {
-  const std::string repo = shell_word(options_.repo);
-  if (code == kInput) return "the same command again, once the input is mended: what is committed is skipped";
-  if (code == kUnfinished || code == kStorage) {
-    std::string next = "pawl resume " + repo;
-    if (last.held != 0 && last.in_doubt != 0 && options_.on_unknown == "hold") next += " --on-unknown retry";
-    if (const auto back = planner_->held_back(); back != 0)
-      next += fmt::format("   # then the same command again: {} tasks of held streams were not taken", back);
-    else if (!complete && mode_ == Mode::run)
-      next += "   # then the same command again: the input was not read to its end";
-    return next;
-  }
-  if (last.status.failed == 0 || layout_of(options_) == git::Layout::raw) return "git -C " + repo + " log --stat";
-  return "pawl run --failed " + repo + "   # failures are recorded; this runs them again";
 }
 
 }  // namespace

@@ -115,6 +115,10 @@ void each_setting(Options& options, Visit&& visit) {
   visit("durability", options.durability);
   visit("on-unknown", options.on_unknown);
   visit("on-failure", options.on_failure);
+  visit("log", options.log);
+  visit("log-format", options.log_format);
+  visit("log-level", options.log_level);
+  visit("joblog", options.joblog);
   visit("last-run", options.last_run);
 }
 

@@ -11,9 +11,12 @@
 #include <utility>
 #include <vector>
 
+#include <pawl/git_records.h>
+
 #include "object_id.h"
 #include "packed_blobs.h"
 #include "repository.h"
+#include "stored_result.h"
 
 namespace pawl::git {
 namespace {
@@ -212,6 +215,61 @@ Result<void> for_each_record(Repository& repository, const std::function<Result<
     }
   }
   return walk.result();
+}
+
+Result<void> for_each_result(Repository& repository, const std::function<void(const StoredResult&)>& visit) {
+  auto root = root_tree(repository);
+  if (!root) return std::unexpected(std::move(root.error()));
+  if (!*root) return {};
+  git_repository* const raw = handle(repository);
+  const PackedBlobs packed = PackedBlobs::open(repository.impl().common_dir / "objects" / "pack");
+  auto odb = open_odb(raw);
+  if (!odb) return std::unexpected(std::move(odb.error()));
+  PackedBlobs::Cursor cursor;
+  std::string content;
+  StoredResult result;
+  const auto file = [&](const git_oid& id, const std::string& path) -> Result<void> {
+    OdbObjectHandle blob;
+    std::string_view text;
+    if (packed.read(from_oid(id), cursor, content)) {
+      text = content;
+    } else {
+      auto read = read_blob(odb->get(), id, path);
+      if (!read) return std::unexpected(std::move(read.error()));
+      blob = std::move(*read);
+      text = content_of(blob.get());
+    }
+    auto record = parse_record(text);
+    if (!record || record_path(record->stream, record->position, record->custom_id) != path) return {};
+    if (!read_stored_result(text, result)) return {};
+    result.task_id = record->task_id;
+    result.stream = std::move(record->stream);
+    result.id = std::move(record->custom_id);
+    result.path = path;
+    result.success = record->success;
+    visit(result);
+    return {};
+  };
+  const auto inner_folder = [&](const git_oid& id, const std::string& path) -> Result<void> {
+    auto tree = read_tree(raw, id);
+    if (!tree) return std::unexpected(std::move(tree.error()));
+    for (std::size_t i = 0; i < git_tree_entrycount(tree->get()); ++i) {
+      const git_tree_entry* entry = git_tree_entry_byindex(tree->get(), i);
+      const std::string name = git_tree_entry_name(entry);
+      if (!is_file(entry) || !name.ends_with(".json")) continue;
+      if (auto done = file(*git_tree_entry_id(entry), path + name); !done) return done;
+    }
+    return {};
+  };
+  return for_each_folder(raw, *git_tree_id(root->get()), [&](const std::string& stream, const git_oid& stream_id) {
+    return for_each_folder(raw, stream_id, [&](const std::string& outer, const git_oid& outer_id) -> Result<void> {
+      if (!is_number(outer, 2, 20)) return {};
+      return for_each_folder(raw, outer_id, [&](const std::string& inner, const git_oid& id) -> Result<void> {
+        if (!is_number(inner, 2, 2)) return {};
+        return inner_folder(id, stream + '/' + outer + '/' + inner + '/');
+      });
+    });
+  });
 }
 
 Result<std::optional<ParsedRecord>> record_at(Repository& repository, const std::string& path) {

@@ -82,7 +82,8 @@ void CommitStage::attach(StageSink& sink) {
                                                      options_.lock_wait, sink, [this] { inbox_.ring(); },
                                                      [this](const ObjectId& tip) {
                                                        if (pusher_) pusher_->published(tip);
-                                                     }});
+                                                     },
+                                                     options_.on_branch_report});
   start_pusher();
   thread_ = std::thread([this] {
     name_this_thread("pawl-commit");

@@ -203,11 +203,13 @@ void Publisher::settle(Result<Fate> fate) {
     if (options_.on_published && publication->tip && publication->tip != publication->parent) {
       options_.on_published(*publication->tip);
     }
+    report(BranchReport::What::published, publication->tip, *publication);
     update_work_tree(*publication);
     give_back(*publication);
     return;
   }
   std::deque<std::unique_ptr<Publication>> lost;
+  if (fate) report_theirs();
   {
     const std::lock_guard lock(mutex_);
     if (fate) {
@@ -225,6 +227,24 @@ void Publisher::settle(Result<Fate> fate) {
     give_back(*publication);
   }
   options_.on_news();
+}
+
+void Publisher::report(BranchReport::What what, const std::optional<ObjectId>& tip,
+                       const Publication& publication) const {
+  if (!options_.on_branch_report || (what == BranchReport::What::published && tip == publication.parent)) return;
+  options_.on_branch_report({what, tip ? to_hex(*tip) : std::string(), publication.tasks.size(), publication.commits});
+}
+
+/// Before the state says so: until then nobody else takes from the queue.
+void Publisher::report_theirs() {
+  if (!options_.on_branch_report) return;
+  const Publication* waiting = nullptr;
+  {
+    const std::lock_guard lock(mutex_);
+    waiting = queue_.front().get();
+  }
+  const Result<std::optional<ObjectId>> theirs = branch_tip(handle_.get(), options_.repository.branch);
+  report(BranchReport::What::moved, theirs ? *theirs : std::nullopt, *waiting);
 }
 
 /// A pack is in the repository, no longer kept from git's housekeeping.

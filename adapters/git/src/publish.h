@@ -83,7 +83,8 @@ class Publisher {
     std::chrono::milliseconds lock_wait;  // longest wait for a lock that another git process holds
     StageSink& sink;                      // borrowed
     std::function<void()> on_news;        // state() changed; called on the publisher thread, must not wait
-    std::function<void(const ObjectId& tip)> on_published;  // the branch has moved there; likewise
+    std::function<void(const ObjectId& tip)> on_published;      // the branch has moved there; likewise
+    std::function<void(const BranchReport&)> on_branch_report;  // may be empty; likewise
   };
 
   explicit Publisher(Options options);
@@ -138,6 +139,8 @@ class Publisher {
   [[nodiscard]] Result<TransactionHandle> lock_branch();
   [[nodiscard]] Result<void> move_branch(TransactionHandle transaction, const Publication& publication);
   [[nodiscard]] Result<ObjectId> merge_now(const MergeWanted& wanted);
+  void report(BranchReport::What what, const std::optional<ObjectId>& tip, const Publication& publication) const;
+  void report_theirs();
   void keep_up(const Publication& publication);
   void update_work_tree(const Publication& publication);
   void finish_work_tree();

@@ -152,7 +152,7 @@ class CurlCallStage final : public CallPart {
   std::atomic<bool> stopping_{false};  // written by stop(), read by the loop
   Counter waiting_{0};                 // written by take() and the loop
   Counter active_{0}, delayed_{0};     // written by the loop, as all below
-  StageCounts counts_;
+  StageCounts counts_{setup_.options.on_event};
 
   // The loop's own.
   RequestCheck check_;
@@ -482,9 +482,9 @@ void CurlCallStage::learn(Call& call, Attempt& attempt, const Lesson& lesson, Cl
   const auto end = line_.end(call, lesson, draw(), now);
   if (end.counts == LaneGate::Counts::yes || policy_.retry_max == 0) ++call.tries;
   attempt.number = call.tries;
-  if (end.change == Breaker::Change::none) return;
-  counts_.note_event(breaker_text(host, attempt, now));
-  if (end.change != Breaker::Change::closed) hold_back(host, end.change, now);
+  note_end(counts_, call, attempt, end, now);
+  if (host.breaker.state() == BreakerState::closed || end.change == Breaker::Change::none) return;
+  hold_back(host, end.change, now);
 }
 
 /// A host is down, or still is: those that have waited for it too long wait no more. One that has never answered is

@@ -83,6 +83,8 @@ class LaneGate {
   [[nodiscard]] unsigned limit() const noexcept;
   /// Until when nothing leaves for a reason that only time mends; in the past: there is none.
   [[nodiscard]] Time quiet_until() const noexcept;
+  /// Until when the server has asked for quiet; in the past: it has not.
+  [[nodiscard]] Time paused_until() const noexcept { return paused_until_; }
 
  private:
   static constexpr double kNoWindow = std::numeric_limits<double>::infinity();

@@ -65,4 +65,8 @@ void Secrets::hide_in_message(std::string& text) const {
   }
 }
 
+std::function<void(std::string&)> make_mask(const Options& options) {
+  return [secrets = Secrets(options)](std::string& text) { secrets.hide_in_message(text); };
+}
+
 }  // namespace pawl::http

@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <pawl/http.h>
@@ -35,11 +37,18 @@ class StageCounts {
   Counter started{0}, finished{0}, retries{0}, bytes{0};  // written by the loop
   LatencyHistogram latency;
 
-  /// The loop's.
+  /// `listener` may be empty; called by the loop.
+  explicit StageCounts(std::function<void(const Event&)> listener) : listener_(std::move(listener)) {}
+
+  /// The loop's. What a person should know now.
   void note_event(std::string text) {
     const std::lock_guard lock(mutex_);
     ++events_;
     last_event_.swap(text);
+  }
+  /// The loop's. What a log keeps.
+  void tell(Event::What what, const std::string& text) const {
+    if (listener_) listener_({what, text});
   }
   // relaxed, all three: whoever asks while lanes are being looked at gets this answer or the next
   [[nodiscard]] bool lanes_wanted() const noexcept { return lanes_wanted_.load(std::memory_order_relaxed); }
@@ -73,7 +82,8 @@ class StageCounts {
 
  private:
   mutable std::atomic<bool> lanes_wanted_{false};  // set by whoever asks, cleared by the loop
-  mutable std::mutex mutex_;                       // guards the three below
+  const std::function<void(const Event&)> listener_;
+  mutable std::mutex mutex_;  // guards the three below
   std::vector<LaneStats> lanes_;
   std::uint64_t events_ = 0;
   std::string last_event_;

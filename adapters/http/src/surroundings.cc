@@ -135,6 +135,20 @@ std::string breaker_text(const Host& host, const Attempt& attempt, std::chrono::
   return text.append(" in a row), asked again in ").append(seconds_text(std::max(wait, milliseconds(0))));
 }
 
+void note_end(StageCounts& counts, const Call& call, const Attempt& attempt, const WaitLine::End& end,
+              std::chrono::steady_clock::time_point now) {
+  if (end.paused.count() > 0) {
+    std::string text(host_text(*call.host));
+    text.append(": ").append(ending_text(attempt)).append(", its lane is paused for ").append(seconds_text(end.paused));
+    counts.tell(Event::What::lane_paused, text);
+  }
+  if (end.change == Breaker::Change::none) return;
+  const bool up = end.change == Breaker::Change::closed;
+  std::string text = breaker_text(*call.host, attempt, now);
+  counts.tell(up ? Event::What::breaker_closed : Event::What::breaker_opened, text);
+  counts.note_event(std::move(text));
+}
+
 std::string_view name_of(BreakerState state) noexcept {
   switch (state) {
     case BreakerState::closed: return "closed";

@@ -1,5 +1,6 @@
 // What a call stage finds around it before its loop starts: certificates, proxies, file descriptors, the wire. And the
-// two small things its loop asks besides: whether a request can be tried at all, and how to tell a person of a retry.
+// two small things its loop asks besides: whether a request can be tried at all, and how to tell a person of a retry, a
+// pause or a host that is down.
 #pragma once
 
 #include <chrono>
@@ -10,8 +11,10 @@
 #include <pawl/http.h>
 
 #include "retry.h"
+#include "stage_counts.h"
 #include "transfer.h"
 #include "url.h"
+#include "wait_line.h"
 #include "wire.h"
 
 namespace pawl::http {
@@ -54,6 +57,10 @@ class RequestCheck {
 /// Tells on_retry, and returns it as a line for a person: "127.0.0.1:8080: connect_failed, next try in 3.0 s".
 [[nodiscard]] std::string tell_retry(const Options& options, const Call& call, const Attempt& attempt,
                                      std::chrono::milliseconds delay);
+
+/// Notes what the end of a call has changed: a pause of its lane, its host down or up again.
+void note_end(StageCounts& counts, const Call& call, const Attempt& attempt, const WaitLine::End& end,
+              std::chrono::steady_clock::time_point now);
 
 /// "127.0.0.1:8080: down (connect_failed, 20 in a row), asked again in 1.0 s", or that it is up again.
 [[nodiscard]] std::string breaker_text(const Host& host, const Attempt& attempt,

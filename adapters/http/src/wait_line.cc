@@ -241,7 +241,10 @@ WaitLine::End WaitLine::end(Call& call, Lesson lesson, double random, Time now) 
   lesson.number = call.number;
   lesson.active = call.lane->active;
   lesson.tokens_taken = call.tokens;
+  const bool paused_before = call.lane->gate.paused_until() > now;
   end.counts = call.lane->gate.ended(lesson, now);
+  if (!paused_before && call.lane->gate.paused_until() > now)
+    end.paused = std::chrono::ceil<std::chrono::milliseconds>(call.lane->gate.paused_until() - now);
   end.change = learn(call, lesson, random, now);
   if (stale) end.counts = LaneGate::Counts::no;
   if (end.change == Breaker::Change::closed) {

@@ -170,6 +170,7 @@ class WaitLine {
   struct End {
     LaneGate::Counts counts = LaneGate::Counts::yes;
     Breaker::Change change = Breaker::Change::none;
+    std::chrono::milliseconds paused{0};  // the lane has begun a pause of that length; 0: it has not
   };
   /// An active call has ended, well or not; its lane, host and budget learn from it. `random` in [0, 1).
   End end(Call& call, Lesson lesson, double random, Time now);

@@ -82,6 +82,17 @@ struct PushReport {
   std::string problem;       // empty: none; what is here and not there goes with the next run
 };
 
+/// What became of the branch.
+struct BranchReport {
+  enum class What : std::uint8_t {
+    published,  // moved to new commits of this run
+    moved,      // somebody else has moved it: this run builds on what is there now
+  } what = What::published;
+  std::string tip;            // 40 hex digits; empty: the branch is gone, or not known
+  std::uint64_t results = 0;  // tasks that it was about
+  std::uint64_t commits = 0;
+};
+
 struct PAWL_API CommitOptions {
   Layout layout = Layout::record;
   std::string path_template = "{host}{path}";  // raw only; fields {host} {path} {query} {stream} {id}
@@ -101,6 +112,8 @@ struct PAWL_API CommitOptions {
   enum class WorkTree : std::uint8_t { update, leave } work_tree = WorkTree::update;
   // Called at the moments of PushReport if push_remote is set, on a thread of pawl's. Must not throw, nor wait.
   std::function<void(const PushReport&)> on_push_report{};
+  // Called on a thread of pawl's. Must not throw, nor wait.
+  std::function<void(const BranchReport&)> on_branch_report{};
   // Called once at the end of Stage::stop(), on its thread, if there is something to report. Must not throw.
   std::function<void(const WorkTreeReport&)> on_work_tree_report{};
 

@@ -5,8 +5,11 @@
 // When not to use it: to ask for one key (KeyIndex), or whether all is as it should be (audit).
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -50,5 +53,26 @@ class PAWL_API RecordReader {
   explicit RecordReader(std::unique_ptr<Impl> impl) noexcept;
   std::unique_ptr<Impl> impl_;
 };
+
+/// How a task went, as its record tells.
+struct StoredResult {
+  TaskId task_id;
+  std::string stream;
+  std::string id;
+  std::string path;  // on the branch
+  bool success = false;
+  int status_code = 0;  // 0: there was no answer
+  std::string error_code;
+  std::string error_message;
+  std::uint32_t attempts = 0;
+  std::optional<std::chrono::system_clock::time_point> started;  // none: the record does not say
+  std::chrono::milliseconds duration{0};
+};
+
+/// Visits every record of the branch's tip, one stream after the other (bytewise by its folder), within a stream by
+/// position but for records of one folder. The result is valid during the visit. Holds one record at a time, and the
+/// packs are mapped. What is no record is passed over. Errors: repository.
+[[nodiscard]] PAWL_API Result<void> for_each_result(Repository& repository,
+                                                    const std::function<void(const StoredResult&)>& visit);
 
 }  // namespace pawl::git

@@ -55,6 +55,13 @@ struct Spent {
   std::uint64_t tokens = 0;  // counted only with a budget for them
 };
 
+/// Something that a log is kept for.
+struct Event {
+  enum class What : std::uint8_t { lane_paused, breaker_opened, breaker_closed };
+  What what = What::lane_paused;
+  std::string_view text;  // one sentence for a person; only valid while it is told
+};
+
 /// An attempt that is followed by another one.
 struct RetryNote {
   const Task& task;                    // only valid while it is told
@@ -133,12 +140,17 @@ struct PAWL_API Options {
                                                      // stage's thread, must not wait
   std::function<void(const RetryNote&)> on_retry;    // told of each attempt that is followed by another; on the stage's
                                                      // threads (several at once with call_threads), must not wait
+  std::function<void(const Event&)> on_event;        // as on_retry
   std::string user_agent;                            // empty: "pawl/<version>"
   std::uint64_t seed = 0;                            // of the back-off's jitter; 0: from the system
 
   /// Errors: usage (names the option and says why), unsupported (`version` with this libcurl).
   [[nodiscard]] Result<void> validate() const;
 };
+
+/// Puts "[secret]" wherever a text for a person repeats one of the credentials that `options` or the environment's
+/// proxies hold, or has something where URLs have credentials. What it answers may be called by many threads at once.
+[[nodiscard]] PAWL_API std::function<void(std::string&)> make_mask(const Options& options);
 
 /// The Idempotency-Key that goes with every attempt of a task whose headers name none: 49 characters made of what is
 /// asked for (Request::digest) and of the task's key (stream and id), so the same in every process.
