@@ -36,7 +36,7 @@ body { margin:0 auto; padding:1.2rem 1rem 3rem; max-width:68rem; background:var(
 h1 { font-size:1.5rem; margin:0; overflow-wrap:anywhere; }
 h2 { font-size:1.15rem; margin:2.2rem 0 .6rem; }
 p { margin:.4rem 0; } .dim, figcaption { color:var(--dim); font-size:.88rem; }
-.tiles { display:grid; grid-template-columns:repeat(auto-fit, minmax(8.5rem, 1fr)); gap:.7rem; margin:1.2rem 0; padding:0; list-style:none; }
+.tiles { display:grid; grid-template-columns:repeat(auto-fit, minmax(7.2rem, 1fr)); gap:.7rem; margin:1.2rem 0; padding:0; list-style:none; }
 .tiles li { background:var(--card); border:1px solid var(--line); border-radius:.5rem; padding:.6rem .8rem; }
 .tiles b { display:block; font-size:1.3rem; font-variant-numeric:tabular-nums; line-height:1.3; }
 .tiles span { color:var(--dim); font-size:.82rem; }
@@ -53,7 +53,7 @@ table { border-collapse:collapse; width:100%; font-size:.88rem; font-variant-num
 th, td { text-align:left; padding:.3rem .7rem .3rem 0; border-bottom:1px solid var(--line); vertical-align:top; }
 thead th { color:var(--dim); font-weight:600; white-space:nowrap; }
 tbody th { font-weight:400; }
-.n { text-align:right; white-space:nowrap; } .name { overflow-wrap:anywhere; min-width:8rem; }
+.n { text-align:right; white-space:nowrap; } .n + :not(.n) { padding-left:.6rem; } .name { overflow-wrap:anywhere; min-width:8rem; }
 .when { white-space:nowrap; } code { font-size:.92em; overflow-wrap:anywhere; }
 .meter { display:block; background:var(--line); border-radius:.2rem; height:.6rem; min-width:4rem; margin-top:.4rem; overflow:hidden; }
 .meter i { display:block; height:100%; background:var(--good); } .meter.f i { background:var(--bad); }
@@ -241,8 +241,8 @@ class Page {
                       bars[i].succeeded, bars[i].failed));
     end_plot(span_text(bars.front().from), span_text(bars.back().to));
     out_ += "<ul class=\"tiles\">\n";
-    for (const auto& [share, name] :
-         {std::pair{0.5, "half"}, {0.9, "90 %"}, {0.95, "95 %"}, {0.99, "99 %"}, {0.999, "99.9 %"}})
+    for (const auto& [share, name] : {std::pair{0.5, "half"}, std::pair{0.9, "90 %"}, std::pair{0.95, "95 %"},
+                                      std::pair{0.99, "99 %"}, std::pair{0.999, "99.9 %"}})
       tile(span_text(sums_.durations.percentile(share)), name);
     tile(span_text(sums_.durations.max()), "the longest");
     out_ += "</ul>\n";

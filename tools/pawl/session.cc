@@ -97,7 +97,8 @@ class Session final : public observe::Steering {
   std::unique_ptr<git::RecordReader> failed_;  // of look_up_
   std::unique_ptr<RunLog> log_;                // from open() on; outlives what tells it
   std::optional<Planner> planner_;
-  std::unique_ptr<Observers> observers_;  // from run() on
+  std::unique_ptr<Observers> observers_;    // from run() on
+  std::atomic<Observers*> shown_{nullptr};  // the same; set once by run(), as the log's thread may speak before
   std::unique_ptr<Engine> engine_;
   journal::Journal* borrowed_journal_ = nullptr;  // the engine's
   http::CallStage* borrowed_call_ = nullptr;      // the engine's
@@ -476,8 +477,8 @@ void Session::complain(std::string text, observe::LogLevel level) {
 
 /// A line on standard error, above the live line.
 void Session::say(const std::string& text) {
-  if (observers_)
-    observers_->line(text);
+  if (Observers* const shown = shown_.load(std::memory_order_acquire))  // acquire: pairs with run()
+    shown->line(text);
   else
     std::fprintf(stderr, "%s\n", text.c_str());
 }
@@ -509,6 +510,7 @@ observe::RunView Session::view() {
 
 int Session::run() {
   observers_ = std::make_unique<Observers>(options_, [this] { return view(); }, *this);
+  shown_.store(observers_.get(), std::memory_order_release);                     // release: pairs with say()
   auto signals = SignalWatch::start([this](int number) { on_signal(number); });  // signals before it have waited
   if (!signals) return complain(signals.error().context), exit_code_of(signals.error());
   log_->began(run_, borrowed_journal_->left(), repository_->branch());
