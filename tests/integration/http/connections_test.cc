@@ -255,8 +255,8 @@ void wait_until(Condition condition) {
 
 /// How long the door stays closed: PAWL_CLOSED_S seconds, by itself not at all.
 std::chrono::seconds closed_for() {
-  const char* const seconds = std::getenv("PAWL_CLOSED_S");
-  return std::chrono::seconds(seconds == nullptr ? 0 : std::atoi(seconds));
+  const char* const closed_s = std::getenv("PAWL_CLOSED_S");
+  return std::chrono::seconds(closed_s == nullptr ? 0 : std::atoi(closed_s));
 }
 
 TEST(ServerThatAcceptsNobody, IsWaitedForWithinTheLimitOfTimeForConnecting) {
