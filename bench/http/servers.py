@@ -1,4 +1,12 @@
-"""The servers that compare_clients.py measures against, on a processor of their own."""
+#!/usr/bin/env python3
+"""The servers that compare_clients.py measures against, on a processor of their own.
+
+usage: python3 bench/http/servers.py 'COMMAND'
+
+Runs a shell command beside nginx, on the other processor: $HTTP, $HTTP2, $HTTPS, $HTTPS_ONCE and $HTTP_ONCE are its
+URLs, $CA_FILE is what to trust. Such as 'perf record build/release/bench/call_load --count 60000 --parallel-max 256
+--url $HTTP'.
+"""
 
 import os
 import re
@@ -6,6 +14,8 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
+import tempfile
 import time
 
 SYSTEM_CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
@@ -124,3 +134,20 @@ class MockApi:
         """Returns what the server says of itself: calls, and processor time per call."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.communicate()[0].strip()
+
+
+def main():
+    processors = sorted(os.sched_getaffinity(0))
+    with tempfile.TemporaryDirectory(prefix="pawl-servers-") as folder:
+        os.chmod(folder, 0o755)
+        nginx = Nginx(folder, processors[1] if len(processors) > 1 else None, 20_000)
+        urls = {name.upper(): url for name, url in nginx.url.items()}
+        try:
+            words = pinned(processors[0] if len(processors) > 1 else None, ["sh", "-c", " ".join(sys.argv[1:])])
+            return subprocess.run(words, env={**os.environ, **urls, "CA_FILE": nginx.ca_file}, check=False).returncode
+        finally:
+            nginx.stop()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
