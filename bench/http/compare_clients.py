@@ -159,7 +159,8 @@ class Clients:
                 os.remove(self.request_log)  # h2load appends
             measure([*words, f"-n{max(count // 5, 4 * parallel)}", "--log-file", self.request_log], self.processor)
             with open(self.request_log, encoding="utf-8") as file:
-                self.latencies["h2load", url, parallel] = percentiles([float(line.split("\t")[2]) / 1e6 for line in file])
+                took_s = [float(line.split("\t")[2]) / 1e6 for line in file]
+            self.latencies["h2load", url, parallel] = percentiles(took_s)
         sample = {"requests": int(done[1]), "failed": int(done[1]) - int(done[2]), "wall_s": wall,
                   **self.latencies["h2load", url, parallel]}
         return from_json(json.dumps(sample), wall, cpu, rss)
@@ -305,7 +306,8 @@ def print_load(report, samples, title, rows):
         by_rate, by_cpu = (samples.ratios(own, row, rate), samples.ratios(row, own, cpu_us)) if row != own else ([], [])
         lines.append((f"{parallel}", client, spread(samples.values(row, rate)),
                       spread(samples.values(row, cpu_us), "{:.1f}"), spread(by_rate, "{:.2f}"),
-                      spread(by_cpu, "{:.2f}"), f"{statistics.median(s['rss_kib'] for s in taken) / 1024:.0f}", latencies(taken)))
+                      spread(by_cpu, "{:.2f}"), f"{statistics.median(s['rss_kib'] for s in taken) / 1024:.0f}",
+                      latencies(taken)))
     report.table(title, ("C", "client", "requests/s", "µs CPU a request", "pawl by rate", "pawl by CPU", "MiB",
                          "p50 / p99 / p99.9 ms"), lines)
 
@@ -395,7 +397,8 @@ def print_tables(report, samples, rows):
                       samples.ratios(("load", "pawl", 4096), ("load", "pawl", 64), cpu_us), TARGET_GROWTH, at_most=True)
     if "tls" in tables:
         each_ms = [us / 1000 for us in samples.values(("tls, a connection each", "pawl", 64), cpu_us)]
-        report.target("pawl's CPU for a request on a TLS connection of its own, ms", each_ms, TARGET_TLS_MS, at_most=True)
+        report.target("pawl's CPU for a request on a TLS connection of its own, ms", each_ms, TARGET_TLS_MS,
+                      at_most=True)
     if "makespan" in tables:
         print_makespan(report, samples, tables["makespan"])
 
@@ -451,7 +454,7 @@ def parse_arguments():
     parser.add_argument("--rounds", type=int, default=3, help="how often each runs (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=2, help="about how long each runs (default: %(default)s)")
     parser.add_argument("--minutes", type=float, default=10, help="begin nothing after that (default: %(default)s)")
-    parser.add_argument("--makespan-count", type=int, default=200_000, help="pawl's requests there (default: %(default)s)")
+    parser.add_argument("--makespan-count", type=int, default=200_000, help="pawl's requests (default: %(default)s)")
     parser.add_argument("--makespan-rounds", type=int, default=1, help="how often those run (default: %(default)s)")
     parser.add_argument("--libcurl", metavar="DIR", help="where a libcurl of 8 or later lies, for HTTP/2")
     parser.add_argument("--json", help="write each run to this file as it ends, a line of JSON each, and the targets")
