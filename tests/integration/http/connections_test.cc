@@ -253,10 +253,12 @@ void wait_until(Condition condition) {
   }
 }
 
-/// How long the door stays closed: PAWL_CLOSED_S seconds, by itself not at all.
-std::chrono::seconds closed_for() {
+/// The door stays closed for PAWL_CLOSED_S seconds, by itself not at all.
+void stay_closed() {
   const char* const closed_s = std::getenv("PAWL_CLOSED_S");
-  return std::chrono::seconds(closed_s == nullptr ? 0 : std::atoi(closed_s));
+  const auto until =
+      std::chrono::steady_clock::now() + std::chrono::seconds(closed_s == nullptr ? 0 : std::atoi(closed_s));
+  wait_until([&] { return std::chrono::steady_clock::now() >= until; });
 }
 
 TEST(ServerThatAcceptsNobody, IsWaitedForWithinTheLimitOfTimeForConnecting) {
@@ -267,7 +269,7 @@ TEST(ServerThatAcceptsNobody, IsWaitedForWithinTheLimitOfTimeForConnecting) {
   Task& task = caller.task(server.url());
   caller.take(task);
   wait_until([&] { return caller.stage().stats().connections_opened > 0; });
-  std::this_thread::sleep_for(closed_for());
+  stay_closed();
   server.open();
   caller.wait();
   expect_first_attempt(task, "in");
@@ -283,7 +285,7 @@ TEST(ServerThatAcceptsNobody, IsTriedAgainWhenTheTimeForConnectingIsOver) {
   caller.take_all();
   wait_until([&] { return caller.stage().stats().retries >= 20; });
   EXPECT_NE(caller.stage().stats().last_event.find("timeout"), std::string::npos);
-  std::this_thread::sleep_for(closed_for());
+  stay_closed();
   server.open();
   caller.wait();
   for (const auto& task : caller.tasks()) {

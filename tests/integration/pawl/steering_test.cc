@@ -25,7 +25,7 @@ class PawlSteering : public PawlTool {
     server_ = serve(options);
     more.insert(more.end(), {"--commit-every", "50ms"});
     run_ = std::make_unique<Process>(run_words(input("in.jsonl", batch_lines(count, 3, 7, asked_)), more));
-    ASSERT_TRUE(eventually([&] { return server_->stats().in_flight > 0; })) << run_->err();
+    ASSERT_TRUE(eventually([&] { return server_->stats().calls > 0; })) << run_->err();
   }
   static Said say(std::vector<std::string> words) {
     Process process(pawl(std::move(words)));
