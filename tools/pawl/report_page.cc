@@ -28,7 +28,7 @@ constexpr std::string_view kHead = R"(<!doctype html>
 <style>
 :root { --ground:#fff; --card:#f5f6f8; --line:#dfe2e7; --text:#1b1f24; --dim:#59626e; --good:#2563c9; --bad:#c2410c; --flow:#0f766e; }
 @media (prefers-color-scheme: dark) {
-  :root { --ground:#14171b; --card:#1d2127; --line:#323842; --text:#e6e8eb; --dim:#9aa4b1; --good:#6ea8fe; --bad:#fb923c; --flow:#2dd4bf; }
+  :root { --ground:#14171b; --card:#1d2127; --line:#323842; --text:#e6e8eb; --dim:#9aa4b1; --good:#6ea8fe; --bad:#fb923c; --flow:#3fa79b; }
 }
 * { box-sizing:border-box; }
 body { margin:0 auto; padding:1.2rem 1rem 3rem; max-width:68rem; background:var(--ground); color:var(--text);
