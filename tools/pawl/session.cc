@@ -22,6 +22,7 @@
 #include "observers.h"
 #include "planner.h"
 #include "run_view.h"
+#include "shell/shell.h"
 #include "signals.h"
 #include "stages.h"
 
@@ -46,17 +47,10 @@ std::string shell_word(const std::string& word) {
   return quoted + "'";
 }
 
-/// Layout raw keeps no record of a failure, so it is said.
-std::string failure_in_raw(const Task& task) {
-  const Outcome& outcome = task.outcome;
-  return outcome.kind == Outcome::Kind::answered
-             ? fmt::format("{}: status {}, not stored", task.request.url, outcome.status_code)
-             : fmt::format("{}: {}, not stored", task.request.url, outcome.error_code);
-}
-
 class Session final : public observe::Steering {
  public:
-  Session(const RunOptions& options, Mode mode) : options_(options), mode_(mode) {}
+  Session(const RunOptions& options, Mode mode, Shell* shell)
+      : options_(options), mode_(mode), borrowed_shell_(shell) {}
 
   Result<void> open();
   int run();
@@ -96,6 +90,7 @@ class Session final : public observe::Steering {
 
   const RunOptions& options_;
   const Mode mode_;
+  Shell* const borrowed_shell_;  // null: nobody types
   const Clock::time_point began_ = Clock::now();
   RunOptions before_;      // what the run before had
   std::uint64_t run_ = 0;  // TaskId::run; set by open_repository()
@@ -138,7 +133,7 @@ class Session final : public observe::Steering {
 
 Result<void> Session::open_repository() {
   git::RepositoryOptions where{options_.repo, options_.branch, {}};
-  if (mode_ != Mode::run) where.missing = git::RepositoryOptions::Missing::fail;
+  if (mode_ != Mode::run && mode_ != Mode::shell) where.missing = git::RepositoryOptions::Missing::fail;
   auto repository = git::Repository::open(where);
   if (!repository) return std::unexpected(repository.error());
   repository_ = std::move(*repository);
@@ -255,6 +250,11 @@ Result<void> Session::open() {
     if (!readers) return std::unexpected(readers.error());
     readers_ = std::move(*readers);
   }
+  if (borrowed_shell_ != nullptr) {
+    auto typed = borrowed_shell_->open_input(options_, stop_inputs_.fd());
+    if (!typed) return std::unexpected(typed.error());
+    readers_.push_back(std::move(*typed));
+  }
   if (auto opened = open_repository(); !opened) return opened;
   if (mode_ == Mode::failed) {
     auto failed = git::RecordReader::open(*look_up_, git::Records::failed);
@@ -272,7 +272,7 @@ void Session::start_feeding() {
                     "when it ended: these first",
                     left.tasks, left.answers, left.in_doubt));
   if (left.torn_bytes != 0) info(fmt::format("the journal's last {} bytes were torn and are cut", left.torn_bytes));
-  if (options_.format == "auto")
+  if (options_.format == "auto" && borrowed_shell_ == nullptr)
     for (std::size_t i = 0; i < readers_.size(); ++i)
       info(fmt::format("{}: {}", input::source_name(options_.inputs[i]), readers_[i]->how_chosen()));
   Feeder::Sources sources;
@@ -383,6 +383,7 @@ void Session::begin_stop() {
   at_deadline(std::chrono::milliseconds{900}, [this] {
     // Whatever still blocks (a disk, a remote file system): what is accepted is in the journal, so leaving is safe.
     std::fputs(("pawl: stopped; `pawl resume " + shell_word(options_.repo) + "` continues\n").c_str(), stderr);
+    LineEditor::restore_terminal();
     std::_Exit(kUnfinished);
   });
 }
@@ -396,6 +397,7 @@ void Session::pushed(const git::PushReport& report) {
 }
 
 void Session::on_signal(int number) {
+  if (number == SIGINT && borrowed_shell_ != nullptr && borrowed_shell_->interrupt()) return;
   const std::lock_guard lock(control_mutex_);
   if (phase_.load() == observe::Phase::running)
     drain_as_asked("press Ctrl-C again");
@@ -505,7 +507,7 @@ observe::RunView Session::view() {
 }
 
 int Session::run() {
-  observers_ = std::make_unique<Observers>(options_, [this] { return view(); }, *this);
+  observers_ = std::make_unique<Observers>(options_, [this] { return view(); }, *this, borrowed_shell_);
   auto signals = SignalWatch::start([this](int number) { on_signal(number); });  // signals before it have waited
   if (!signals) return complain(signals.error().context), exit_code_of(signals.error());
   start_feeding();
@@ -583,8 +585,8 @@ std::string Session::next_command(ExitCode code, const observe::RunView& last, b
 
 }  // namespace
 
-int run_session(const RunOptions& options, Mode mode) {
-  Session session(options, mode);
+int run_session(const RunOptions& options, Mode mode, Shell* borrowed_shell) {
+  Session session(options, mode, borrowed_shell);
   if (auto opened = session.open(); !opened) {
     std::fprintf(stderr, "pawl: %s\n", opened.error().context.c_str());
     return exit_code_of(opened.error());
