@@ -12,8 +12,11 @@
 #include "options.h"
 #include "report.h"
 #include "session.h"
+#include "shell/line_editor.h"
+#include "shell/run_shell.h"
 #include "signals.h"
 #include "status.h"
+#include "top/top.h"
 #include "verify.h"
 
 namespace pawl::tool {
@@ -40,6 +43,23 @@ Examples:
   pawl resume results
   pawl resume results --on-unknown hold   # first look at what may have been called already: pawl status results
 Options given here replace those of the run before.)";
+
+constexpr const char* kShellExamples = R"(
+Examples:
+  pawl shell --repo answers --url https://api.openai.com/v1/chat/completions \
+      --body '{"model":"gpt-4o-mini","messages":[{"role":"user","content":{line:json}}]}'
+  pawl shell --repo try --api builtin
+At the prompt /help lists what there is beside tasks. Without a terminal it takes the same from standard input.
+The history is in $XDG_STATE_HOME/pawl/history (~/.local/state without it), for you alone; a line that begins with a
+space is not kept there.
+
+Exit codes: as `pawl run`.)";
+
+constexpr const char* kTopExamples = R"(
+Examples:
+  pawl top results
+Stages, lanes (a server and its model), the slowest streams, the last errors, time left, budgets. Without a terminal
+it is `pawl status results --watch`.)";
 
 constexpr const char* kStatusExamples = R"(
 Examples:
@@ -86,6 +106,7 @@ It is made from the branch's records and the journal, so it can be made at any t
 struct CommandLine {
   RunOptions run;
   StatusOptions status;
+  TopOptions top;
   ControlOptions controlled;
   ExportOptions exported;
   VerifyOptions verify;
@@ -93,7 +114,9 @@ struct CommandLine {
   CLI::App app{kAbout, "pawl"};
   CLI::App* run_command = nullptr;
   CLI::App* resume_command = nullptr;
+  CLI::App* shell_command = nullptr;
   CLI::App* status_command = nullptr;
+  CLI::App* top_command = nullptr;
   CLI::App* control_command = nullptr;
   CLI::App* export_command = nullptr;
   CLI::App* verify_command = nullptr;
@@ -114,6 +137,14 @@ struct CommandLine {
         ->type_name("REPO");
     add_shared_options(*run_command, run);
     run_command->footer(kRunExamples);
+    shell_command = app.add_subcommand("shell", "a prompt: each line is a task, results appear as they are committed");
+    add_input_options(*shell_command, run);
+    shell_command->remove_option(shell_command->get_option("INPUT"));
+    shell_command->add_option("--repo", run.repo, "repository of the results; made if missing")
+        ->required()
+        ->type_name("DIR");
+    add_shared_options(*shell_command, run);
+    shell_command->footer(kShellExamples);
     resume_command = app.add_subcommand("resume", "finish what an interrupted run had accepted");
     resume_command->add_option("REPO", run.repo, "repository of the results")->required();
     add_shared_options(*resume_command, run);
@@ -123,6 +154,9 @@ struct CommandLine {
     status_command->add_flag("--json", status.json, "one JSON object");
     status_command->add_flag("--watch", status.watch, "again every second, until the run ends");
     status_command->footer(kStatusExamples);
+    top_command = app.add_subcommand("top", "a live run on the whole terminal; q leaves it");
+    top_command->add_option("REPO", top.repo, "repository of the results")->required();
+    top_command->footer(kTopExamples);
     control_command = app.add_subcommand("ctl", "steer a live run: pause, resume, drain, stop, set");
     control_command->add_option("REPO", controlled.repo, "repository of the results")->required();
     control_command->add_option("ACTION", controlled.action, "what to do")
@@ -220,6 +254,7 @@ const char* why_it_ends() noexcept {
 int main(int argc, char** argv) {
   using namespace pawl::tool;
   std::set_terminate([] {
+    LineEditor::restore_terminal();
     std::fputs(why_it_ends(), stderr);
     std::_Exit(kBug);
   });
@@ -234,6 +269,8 @@ int main(int argc, char** argv) {
   if (line.run_command->parsed() && !line.run.failed.empty()) return go_on(argc, argv, line.run.failed, Mode::failed);
   if (line.run_command->parsed()) return run_session(line.run, Mode::run);
   if (line.resume_command->parsed()) return go_on(argc, argv, line.run.repo, Mode::resume);
+  if (line.shell_command->parsed()) return run_shell(line.run);
+  if (line.top_command->parsed()) return show_top(line.top);
   unblock_signals();
   if (line.control_command->parsed()) return control(line.controlled);
   if (line.export_command->parsed()) return export_results(line.exported);

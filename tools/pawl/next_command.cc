@@ -16,13 +16,6 @@ std::string shell_word(const std::string& word) {
   return quoted + "'";
 }
 
-std::string failure_in_raw(const Task& task) {
-  const Outcome& outcome = task.outcome;
-  return outcome.kind == Outcome::Kind::answered
-             ? fmt::format("{}: status {}, not stored", task.request.url, outcome.status_code)
-             : fmt::format("{}: {}, not stored", task.request.url, outcome.error_code);
-}
-
 std::string_view short_branch(std::string_view full) {
   constexpr std::string_view kPrefix = "refs/heads/";
   return full.starts_with(kPrefix) ? full.substr(kPrefix.size()) : full;

@@ -6,7 +6,6 @@
 #include <string_view>
 
 #include <pawl/observe.h>
-#include <pawl/task.h>
 
 #include "exit_code.h"
 #include "options.h"
@@ -19,9 +18,6 @@ namespace pawl::tool {
 
 /// "refs/heads/main": "main".
 [[nodiscard]] std::string_view short_branch(std::string_view full);
-
-/// Layout raw keeps no record of a failure, so it is said.
-[[nodiscard]] std::string failure_in_raw(const Task& task);
 
 struct End {
   Mode mode;

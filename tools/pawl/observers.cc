@@ -3,13 +3,17 @@
 #include <utility>
 
 #include "run_view.h"
+#include "shell/shell.h"
 
 namespace pawl::tool {
 
-Observers::Observers(const RunOptions& options, View view, observe::Steering& borrowed_steering)
-    : options_(options), view_(std::move(view)), borrowed_steering_(borrowed_steering) {
+Observers::Observers(const RunOptions& options, View view, observe::Steering& borrowed_steering, Shell* borrowed_shell)
+    : options_(options),
+      view_(std::move(view)),
+      borrowed_steering_(borrowed_steering),
+      borrowed_shell_(borrowed_shell) {
   observe::ProgressOptions shown;
-  if (options_.quiet)
+  if (options_.quiet || borrowed_shell_ != nullptr)
     shown.mode = observe::ProgressMode::quiet;
   else if (options_.progress == "json")
     shown.mode = observe::ProgressMode::json;
@@ -34,9 +38,11 @@ void Observers::start(const std::filesystem::path& private_folder) {
   else
     message(control.error().context);
   progress_->start();
+  if (borrowed_shell_ != nullptr) borrowed_shell_->begin({view_, &borrowed_steering_});
 }
 
 void Observers::stop() {
+  if (borrowed_shell_ != nullptr) borrowed_shell_->end();
   progress_->stop();
   control_socket_.reset();
   status_socket_.reset();
@@ -44,11 +50,15 @@ void Observers::stop() {
 
 void Observers::message(const std::string& text) { line("pawl: " + text); }
 
-void Observers::line(const std::string& text) { progress_->message(text); }
+void Observers::line(const std::string& text) {
+  if (borrowed_shell_ != nullptr) return borrowed_shell_->say(text);
+  progress_->message(text);
+}
 
 std::optional<Result<void>> Observers::set(std::string_view, std::string_view) { return std::nullopt; }
 
 void Observers::retired(const Task& task) {
+  if (borrowed_shell_ != nullptr) borrowed_shell_->announce(task);
   if (task.committed) {
     if (!task.outcome.success()) errors_.note(failure_text(task));
   } else if (task.error && task.error->code != ErrorCode::cancelled) {

@@ -24,6 +24,8 @@
 
 namespace pawl::tool {
 
+class Shell;
+
 class Observers {
  public:
   /// A snapshot of the run; any thread, between start() and the return of stop(). Costs up to some 100 µs: ask a few
@@ -31,7 +33,8 @@ class Observers {
   using View = std::function<observe::RunView()>;
 
   /// Shows nothing yet but messages. `options` and `steering` must outlive this.
-  Observers(const RunOptions& options, View view, observe::Steering& borrowed_steering);
+  /// With a shell (null: there is none) it is the shell that shows messages, and there is no live line.
+  Observers(const RunOptions& options, View view, observe::Steering& borrowed_steering, Shell* borrowed_shell);
   ~Observers();  // stop()
   Observers(const Observers&) = delete;
   Observers& operator=(const Observers&) = delete;
@@ -61,6 +64,7 @@ class Observers {
   const RunOptions& options_;
   const View view_;
   observe::Steering& borrowed_steering_;
+  Shell* const borrowed_shell_;
   ErrorLog errors_;
   std::unique_ptr<observe::Progress> progress_;
   std::unique_ptr<observe::StatusSocket> status_socket_;

@@ -1,5 +1,7 @@
 #include "run_view.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <set>
 #include <string_view>
@@ -50,6 +52,13 @@ std::string failure_text(const Task& task) {
   if (outcome.kind == Outcome::Kind::answered)
     return text.append(": status ").append(std::to_string(outcome.status_code));
   return text.append(": ").append(outcome.error_code);
+}
+
+std::string failure_in_raw(const Task& task) {
+  const Outcome& outcome = task.outcome;
+  return outcome.kind == Outcome::Kind::answered
+             ? fmt::format("{}: status {}, not stored", task.request.url, outcome.status_code)
+             : fmt::format("{}: {}, not stored", task.request.url, outcome.error_code);
 }
 
 std::vector<observe::StreamView> SlowStreams::look(const Engine& engine) {

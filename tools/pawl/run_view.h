@@ -20,6 +20,9 @@ void show_calls(observe::RunView& view, http::Stats calls, const RunOptions& opt
 /// "127.0.0.1:8080: status 404" of a task whose outcome is no 2xx. Pure.
 [[nodiscard]] std::string failure_text(const Task& task);
 
+/// Layout raw keeps no record of a failure, so it is said. Pure.
+[[nodiscard]] std::string failure_in_raw(const Task& task);
+
 /// The streams that wait longest, looked for at most once a second: it looks at every task in flight.
 class SlowStreams {
  public:

@@ -24,6 +24,7 @@
 #include "planner.h"
 #include "run_log.h"
 #include "run_view.h"
+#include "shell/shell.h"
 #include "signals.h"
 #include "stages.h"
 
@@ -39,7 +40,8 @@ std::uint64_t now_us() {
 
 class Session final : public observe::Steering {
  public:
-  Session(const RunOptions& options, Mode mode) : options_(options), mode_(mode) {}
+  Session(const RunOptions& options, Mode mode, Shell* shell)
+      : options_(options), mode_(mode), borrowed_shell_(shell) {}
   ~Session() {
     if (log_) log_->stop();  // its thread speaks through the observers
   }
@@ -81,6 +83,7 @@ class Session final : public observe::Steering {
 
   const RunOptions& options_;
   const Mode mode_;
+  Shell* const borrowed_shell_;  // null: nobody types
   const Clock::time_point began_ = Clock::now();
   RunOptions before_;      // what the run before had
   std::uint64_t run_ = 0;  // TaskId::run; set by open_repository()
@@ -125,7 +128,7 @@ class Session final : public observe::Steering {
 
 Result<void> Session::open_repository() {
   git::RepositoryOptions where{options_.repo, options_.branch, {}};
-  if (mode_ != Mode::run) where.missing = git::RepositoryOptions::Missing::fail;
+  if (mode_ != Mode::run && mode_ != Mode::shell) where.missing = git::RepositoryOptions::Missing::fail;
   auto repository = git::Repository::open(where);
   if (!repository) return std::unexpected(repository.error());
   repository_ = std::move(*repository);
@@ -251,6 +254,11 @@ Result<void> Session::open() {
     if (!readers) return std::unexpected(readers.error());
     readers_ = std::move(*readers);
   }
+  if (borrowed_shell_ != nullptr) {
+    auto typed = borrowed_shell_->open_input(options_, stop_inputs_.fd());
+    if (!typed) return std::unexpected(typed.error());
+    readers_.push_back(std::move(*typed));
+  }
   if (auto opened = open_repository(); !opened) return opened;
   if (mode_ == Mode::failed) {
     auto failed = git::RecordReader::open(*look_up_, git::Records::failed);
@@ -268,7 +276,7 @@ void Session::start_feeding() {
                     "when it ended: these first",
                     left.tasks, left.answers, left.in_doubt));
   if (left.torn_bytes != 0) info(fmt::format("the journal's last {} bytes were torn and are cut", left.torn_bytes));
-  if (options_.format == "auto")
+  if (options_.format == "auto" && borrowed_shell_ == nullptr)
     for (std::size_t i = 0; i < readers_.size(); ++i)
       info(fmt::format("{}: {}", input::source_name(options_.inputs[i]), readers_[i]->how_chosen()));
   Feeder::Sources sources;
@@ -382,6 +390,7 @@ void Session::begin_stop() {
   at_deadline(std::chrono::milliseconds{900}, [this] {
     // Whatever still blocks (a disk, a remote file system): what is accepted is in the journal, so leaving is safe.
     std::fputs(("pawl: stopped; `pawl resume " + shell_word(options_.repo) + "` continues\n").c_str(), stderr);
+    LineEditor::restore_terminal();
     std::_Exit(kUnfinished);
   });
 }
@@ -395,6 +404,7 @@ void Session::pushed(const git::PushReport& report) {
 }
 
 void Session::on_signal(int number) {
+  if (number == SIGINT && borrowed_shell_ != nullptr && borrowed_shell_->interrupt()) return;
   const std::lock_guard lock(control_mutex_);
   if (phase_.load() == observe::Phase::running)
     drain_as_asked("press Ctrl-C again");
@@ -509,7 +519,7 @@ observe::RunView Session::view() {
 }
 
 int Session::run() {
-  observers_ = std::make_unique<Observers>(options_, [this] { return view(); }, *this);
+  observers_ = std::make_unique<Observers>(options_, [this] { return view(); }, *this, borrowed_shell_);
   shown_.store(observers_.get(), std::memory_order_release);                     // release: pairs with say()
   auto signals = SignalWatch::start([this](int number) { on_signal(number); });  // signals before it have waited
   if (!signals) return complain(signals.error().context), exit_code_of(signals.error());
@@ -569,8 +579,8 @@ int Session::finish() {
 
 }  // namespace
 
-int run_session(const RunOptions& options, Mode mode) {
-  Session session(options, mode);
+int run_session(const RunOptions& options, Mode mode, Shell* borrowed_shell) {
+  Session session(options, mode, borrowed_shell);
   if (auto opened = session.open(); !opened) {
     std::fprintf(stderr, "pawl: %s\n", opened.error().context.c_str());
     return exit_code_of(opened.error());

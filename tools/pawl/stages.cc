@@ -139,7 +139,7 @@ git::CommitOptions commit_options(const RunOptions& options, std::uint64_t run) 
   return commit;
 }
 
-Result<std::vector<std::unique_ptr<input::Reader>>> open_inputs(const RunOptions& options, int cancel_fd) {
+Result<input::Options> input_options(const RunOptions& options, int cancel_fd) {
   input::Options input;
   input.format = format_of(options.format);
   input.stream_by = options.stream_by;
@@ -155,6 +155,12 @@ Result<std::vector<std::unique_ptr<input::Reader>>> open_inputs(const RunOptions
   input.line_bytes_max = options.line_bytes_max;
   input.cancel_fd = cancel_fd;
   if (auto valid = input.validate(); !valid) return std::unexpected(valid.error());
+  return input;
+}
+
+Result<std::vector<std::unique_ptr<input::Reader>>> open_inputs(const RunOptions& options, int cancel_fd) {
+  const auto input = input_options(options, cancel_fd);
+  if (!input) return std::unexpected(input.error());
   std::map<std::string, std::string> taken;  // name → path
   std::vector<std::unique_ptr<input::Reader>> readers;
   for (const auto& path : options.inputs) {
@@ -163,7 +169,7 @@ Result<std::vector<std::unique_ptr<input::Reader>>> open_inputs(const RunOptions
     if (!fresh)
       return failure(ErrorCode::usage, "inputs " + other->second + " and " + path + " have the same name, " +
                                            source.name + ", so their tasks would have the same keys; rename one");
-    auto reader = input::Reader::open(source, input);
+    auto reader = input::Reader::open(source, *input);
     if (!reader) return std::unexpected(reader.error());
     readers.push_back(std::move(*reader));
   }

@@ -30,6 +30,9 @@ inline constexpr const char* kBuiltinOrigin = "http://pawl.builtin";
 
 [[nodiscard]] git::Layout layout_of(const RunOptions& options);
 
+/// How inputs are read. Errors: usage.
+[[nodiscard]] Result<input::Options> input_options(const RunOptions& options, int cancel_fd);
+
 /// Opens every input. Errors: usage, input.
 [[nodiscard]] Result<std::vector<std::unique_ptr<input::Reader>>> open_inputs(const RunOptions& options, int cancel_fd);
 

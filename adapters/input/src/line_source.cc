@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "fault.h"
 #include "json_members.h"
@@ -20,12 +21,20 @@ constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
 }  // namespace
 
 Result<LineSource> LineSource::open(const std::string& path, std::size_t line_bytes_max, int cancel_fd) {
-  LineSource source;
-  const bool standard_input = path == "-";
-  source.shown_path_ = standard_input ? "stdin" : path;
+  if (path == "-") return open(STDIN_FILENO, "stdin", line_bytes_max, cancel_fd);
   // O_NONBLOCK: a named pipe is opened without waiting for its writer; poll() waits instead, and can be cancelled.
-  source.fd_ = OwnedFd(standard_input ? ::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0)
-                                      : ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  return of(OwnedFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)), path, line_bytes_max,
+            cancel_fd);
+}
+
+Result<LineSource> LineSource::open(int fd, const std::string& path, std::size_t line_bytes_max, int cancel_fd) {
+  return of(OwnedFd(::fcntl(fd, F_DUPFD_CLOEXEC, 0)), path, line_bytes_max, cancel_fd);
+}
+
+Result<LineSource> LineSource::of(OwnedFd fd, std::string shown_path, std::size_t line_bytes_max, int cancel_fd) {
+  LineSource source;
+  source.shown_path_ = std::move(shown_path);
+  source.fd_ = std::move(fd);
   struct stat info{};
   if (!source.fd_.valid() || ::fstat(source.fd_.get(), &info) != 0) {
     const int error = errno;

@@ -22,6 +22,9 @@ class LineSource {
 
   /// Opens `path` ("-": standard input). Errors: input (missing, unreadable, a folder).
   [[nodiscard]] static Result<LineSource> open(const std::string& path, std::size_t line_bytes_max, int cancel_fd);
+  /// The same of a duplicate of `fd`, called `path` in messages.
+  [[nodiscard]] static Result<LineSource> open(int fd, const std::string& path, std::size_t line_bytes_max,
+                                               int cancel_fd);
 
   /// Moves to the next line. Errors: input (over-long; passed over by the next call), io (the next call says `end`).
   [[nodiscard]] Result<Got> next();
@@ -41,6 +44,8 @@ class LineSource {
  private:
   enum class Fill : std::uint8_t { some, end, cancelled };
   LineSource() = default;
+  [[nodiscard]] static Result<LineSource> of(OwnedFd fd, std::string shown_path, std::size_t line_bytes_max,
+                                             int cancel_fd);
   [[nodiscard]] Result<Fill> fill();
   [[nodiscard]] Result<bool> wait_readable() const;
   void make_room();

@@ -60,17 +60,19 @@ struct Reader::Impl {
 Result<void> Reader::Impl::open() {
   struct stat info{};
   const bool standard_input = source.path == "-";
-  if (!standard_input && ::stat(source.path.c_str(), &info) != 0) {
+  if (!standard_input && source.fd < 0 && ::stat(source.path.c_str(), &info) != 0) {
     const int error = errno;
     return failure(ErrorCode::input, "cannot open " + source.path + ": " + std::strerror(error), error);
   }
-  const bool is_folder = !standard_input && S_ISDIR(info.st_mode);
+  const bool is_folder = S_ISDIR(info.st_mode);
   if (options.format == Format::files || (options.format == Format::automatic && is_folder)) {
-    if (standard_input) return failure(ErrorCode::usage, "format files needs a folder or a file, not standard input");
+    if (standard_input || source.fd >= 0)
+      return failure(ErrorCode::usage, "format files needs a folder or a file, not standard input");
     if (!is_folder) file_bytes_total = static_cast<std::uint64_t>(info.st_size);
     return open_files(is_folder);
   }
-  auto opened = LineSource::open(source.path, options.line_bytes_max, options.cancel_fd);
+  auto opened = source.fd >= 0 ? LineSource::open(source.fd, source.path, options.line_bytes_max, options.cancel_fd)
+                               : LineSource::open(source.path, options.line_bytes_max, options.cancel_fd);
   if (!opened) return std::unexpected(std::move(opened.error()));
   lines.emplace(std::move(*opened));
   if (options.format == Format::automatic) return detect();

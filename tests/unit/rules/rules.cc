@@ -28,6 +28,8 @@ constexpr std::array kThirdParties = {
     ThirdParty{"simdjson.h", {"adapters/input/", "adapters/git/"}},
     ThirdParty{"CLI/", {"tools/"}},
     ThirdParty{"fmt/", {"tools/"}},
+    ThirdParty{"histedit.h", {"tools/pawl/shell/"}},
+    ThirdParty{"curses.h", {"tools/pawl/top/"}},
 };
 
 // Headers of the system (POSIX, Linux) outside sys/, linux/, netinet/, arpa/ that an adapter or tool may use.

@@ -92,6 +92,7 @@ struct PAWL_API Options {
 struct Source {
   std::string path;  // "-": standard input
   std::string name;  // in ids (NAME:LINE) and as the default stream; empty: source_name(path)
+  int fd = -1;       // read instead of `path`, by which messages then call it; a duplicate of it is. Not for files
 };
 
 /// The last component of a path: "data/in.jsonl" → "in.jsonl", "." → the current folder's, "-" → "stdin". Not empty.
