@@ -40,7 +40,7 @@ void Observers::message(const std::string& text) { progress_->message("pawl: " +
 
 void Observers::retired(const Task& task) {
   if (task.committed) {
-    if (!task.outcome.success()) errors_.note(failure_text(task));
+    if (!task.outcome.success()) errors_.note(failure_text(task), record_of(task, options_));
   } else if (task.error && task.error->code != ErrorCode::cancelled) {
     errors_.note(task.error->context);
   }

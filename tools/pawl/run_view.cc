@@ -5,6 +5,8 @@
 #include <string_view>
 #include <utility>
 
+#include <pawl/git.h>
+
 namespace pawl::tool {
 
 namespace {
@@ -37,6 +39,10 @@ void show_calls(observe::RunView& view, http::Stats calls, const RunOptions& opt
   view.retried = calls.retries;
   view.latency = {calls.attempt_p50_ms, calls.attempt_p90_ms, calls.attempt_p99_ms, calls.attempt_max_ms};
   view.call.latency = view.latency;
+  for (std::size_t i = 0; i < http::kAttemptBounds.size(); ++i)
+    view.call_times.buckets.push_back({http::kAttemptBounds[i], calls.attempt_times.at_most[i]});
+  view.call_times.count = calls.attempt_times.count;
+  view.call_times.sum_s = calls.attempt_times.sum_s;
   view.budget = {calls.attempts_sent, options.budget_calls, calls.tokens, options.budget_tokens,
                  options.budget_time.value};
   if (status.call.delayed != 0 || calls.lanes_held != 0) view.note = std::move(calls.last_event);
@@ -49,6 +55,11 @@ std::string failure_text(const Task& task) {
   if (outcome.kind == Outcome::Kind::answered)
     return text.append(": status ").append(std::to_string(outcome.status_code));
   return text.append(": ").append(outcome.error_code);
+}
+
+std::string record_of(const Task& task, const RunOptions& options) {
+  if (options.layout == "raw") return {};
+  return git::record_path(task.request.stream, task.request.position, task.request.id);
 }
 
 std::vector<observe::StreamView> SlowStreams::look(const Engine& engine) {

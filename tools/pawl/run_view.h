@@ -20,6 +20,9 @@ void show_calls(observe::RunView& view, http::Stats calls, const RunOptions& opt
 /// "127.0.0.1:8080: status 404" of a task whose outcome is no 2xx. Pure.
 [[nodiscard]] std::string failure_text(const Task& task);
 
+/// Where the record of a committed task lies in the repository; empty: layout raw keeps none. Pure.
+[[nodiscard]] std::string record_of(const Task& task, const RunOptions& options);
+
 /// The streams that wait longest, looked for at most once a second: it looks at every task in flight.
 class SlowStreams {
  public:

@@ -23,6 +23,7 @@
 #include "run_view.h"
 #include "signals.h"
 #include "stages.h"
+#include "web.h"
 
 namespace pawl::tool {
 namespace {
@@ -115,6 +116,7 @@ class Session final : public observe::Steering {
   http::CallStage* borrowed_call_ = nullptr;      // the engine's
   std::unique_ptr<Feeder> feeder_;
   SlowStreams slow_streams_;
+  std::unique_ptr<observe::WebServer> web_;  // listens from open() on
 
   std::atomic<std::uint64_t> held_{0};         // tasks that retired held; written by retired()
   std::atomic<bool> any_failure_held_{false};  // set by held_failure()
@@ -246,6 +248,9 @@ Result<void> Session::open() {
   if (!http) return std::unexpected(http.error());
   http_options_ = std::move(*http);
   if (auto valid = commit_options(options_, run_).validate(); !valid) return valid;
+  auto web = open_web(options_);
+  if (!web) return std::unexpected(web.error());
+  web_ = std::move(*web);
   // Inputs before the repository: a mistyped file name must not leave a repository behind.
   if (mode_ == Mode::run) {
     auto readers = open_inputs(options_, stop_inputs_.fd());
@@ -487,6 +492,10 @@ int Session::run() {
   start_feeding();
   // From here on other threads look at the feeder through view().
   observers_->start(repository_->private_folder());
+  if (web_) {
+    complain(web_notice(options_, *web_));
+    web_->start([this] { return view(); }, this);
+  }
   end_with_time_budget();
   (void)observe::notify_ready();
   feeder_->wait();
@@ -504,6 +513,7 @@ int Session::finish() {
     controllable_ = false;
   }
   observers_->stop();
+  web_.reset();
   const auto calls = borrowed_call_->stats();
   const auto feed_error = feeder_->error();
   const bool complete = feeder_->complete();

@@ -114,6 +114,7 @@ void each_setting(Options& options, Visit&& visit) {
   visit("durability", options.durability);
   visit("on-unknown", options.on_unknown);
   visit("on-failure", options.on_failure);
+  visit("metrics", options.metrics);
   visit("last-run", options.last_run);
 }
 

@@ -62,6 +62,7 @@ class StageCounts {
     stats.attempt_p90_ms = latency.percentile_ms(0.9);
     stats.attempt_p99_ms = latency.percentile_ms(0.99);
     stats.attempt_max_ms = latency.max_ms();
+    latency.add_to(stats.attempt_times);
     const std::lock_guard lock(mutex_);
     stats.lanes = lanes_;
     stats.lanes_held = held_among(lanes_);
