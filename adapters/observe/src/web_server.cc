@@ -103,7 +103,7 @@ const char* words_for(int status) {
 struct WebServer::Impl {
   std::string title;
   std::string url;
-  std::string host;
+  std::string bound_host;
   unsigned port = 0;
   WebPolicy policy;
   std::string problem;  // what civetweb says while it starts; open()'s thread only, and so are the next two
@@ -222,7 +222,7 @@ struct WebServer::Impl {
     while (!ending.wait_for(lock, std::chrono::milliseconds{5}, [&] { return stopped; })) {
       std::array<char, 100> why_not;
       if (auto* const visit =
-              mg_connect_client(host.c_str(), static_cast<int>(port), 0, why_not.data(), why_not.size()))
+              mg_connect_client(bound_host.c_str(), static_cast<int>(port), 0, why_not.data(), why_not.size()))
         mg_close_connection(visit);
     }
     lock.unlock();
@@ -246,7 +246,7 @@ WebServer::WebServer(std::unique_ptr<Impl> impl) noexcept : impl_(std::move(impl
 Result<std::unique_ptr<WebServer>> WebServer::open(const Options& options) {
   auto impl = std::make_unique<Impl>();
   impl->title = options.title;
-  impl->host = options.listen.host;
+  impl->bound_host = options.listen.host;
   impl->policy.loopback = options.listen.loopback;
   impl->policy.token = random_word();
   utsname machine{};
