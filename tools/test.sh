@@ -107,7 +107,8 @@ tsan_step() {
 
 clang_step() {
   # For its warnings, and to see that it builds: nothing is run.
-  CC=clang-19 CXX=clang++-19 cmake --preset dev -B build/clang -DCMAKE_CXX_FLAGS_DEBUG=-O0
+  CC=clang-19 CXX=clang++-19 cmake --preset dev -B build/clang -DCMAKE_CXX_FLAGS_DEBUG=-O0 -DCMAKE_UNITY_BUILD=ON \
+    -DCMAKE_UNITY_BUILD_BATCH_SIZE=16
   build clang
 }
 

@@ -44,10 +44,21 @@ function(pawl_compile_options target)
     # g++ 12 sees overflows that are not there in inlined string code at -O3.
     target_compile_options(${target} PRIVATE -Wno-restrict -Wno-stringop-overflow -Wno-array-bounds
                                              -Wno-maybe-uninitialized -Wno-stringop-overread)
+    # In a unity build every source file looks like a header to it.
+    target_compile_options(${target} PRIVATE -Wno-subobject-linkage)
     if(PAWL_SANITIZE MATCHES "thread")
       # moodycamel's fences; our own have a variant that the sanitizer understands.
       target_compile_options(${target} PRIVATE -Wno-tsan)
     endif()
+  endif()
+endfunction()
+
+# What differs for a program: under a sanitizer its own files, which read options and wait, are not optimised. With
+# checks in it the optimiser takes minutes over the templates of the option parser.
+function(pawl_program_options target)
+  pawl_compile_options(${target})
+  if(PAWL_SANITIZE)
+    target_compile_options(${target} PRIVATE -O0)
   endif()
 endfunction()
 
@@ -121,10 +132,11 @@ function(pawl_test_prelude)
     <memory> <optional> <random> <span> <sstream> <string> <string_view> <thread> <vector>)
 endfunction()
 
-# pawl_test(<name> SOURCES … [LINK …] [LABELS …] [TIMEOUT seconds] [PRIVATE_OF part…]): one GoogleTest binary, one
-# CTest test. PRIVATE_OF lets a unit test see the private headers of a part.
+# pawl_test(<name> SOURCES … [LINK …] [LABELS …] [TIMEOUT seconds] [SHARDS count] [PRIVATE_OF part…]): one
+# GoogleTest binary, one CTest test, or as many as SHARDS says, each with its share of the cases. PRIVATE_OF lets a unit
+# test see the private headers of a part.
 function(pawl_test name)
-  cmake_parse_arguments(arg "" "TIMEOUT" "SOURCES;LINK;LABELS;PRIVATE_OF" ${ARGN})
+  cmake_parse_arguments(arg "" "TIMEOUT;SHARDS" "SOURCES;LINK;LABELS;PRIVATE_OF" ${ARGN})
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE ${arg_LINK} GTest::gmock GTest::gtest_main Threads::Threads)
   target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests/support)
@@ -133,12 +145,41 @@ function(pawl_test name)
     target_include_directories(${name} PRIVATE ${dir}/src)
   endforeach()
   pawl_test_options(${name})
+  if(PAWL_UNITY_TESTS)
+    set_target_properties(${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 16)
+  endif()
+  if(PAWL_SANITIZE)
+    # What is not run under a sanitizer (tools/test.sh) is not built for it: it is most of what the build costs.
+    set(run_labels unit contract integration)
+    if(PAWL_SANITIZE MATCHES "thread")
+      set(run_labels tsan tsan_graph)
+    endif()
+    set(runs ${arg_LABELS})
+    list(JOIN run_labels "|" run_labels)
+    list(FILTER runs INCLUDE REGEX "^(${run_labels})$")
+    if(NOT "unit" IN_LIST arg_LABELS)
+      # Undefined behaviour is looked for in the code under test; only unit tests have such code of templates.
+      target_compile_options(${name} PRIVATE -fno-sanitize=undefined)
+    endif()
+    if(NOT runs)
+      set_target_properties(${name} PROPERTIES EXCLUDE_FROM_ALL ON)
+    endif()
+  endif()
   if(TARGET pawl_test_prelude)
     target_precompile_headers(${name} REUSE_FROM pawl_test_prelude)
   endif()
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 300)
   endif()
-  add_test(NAME ${name} COMMAND ${name})
-  set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}")
+  if(NOT arg_SHARDS)
+    add_test(NAME ${name} COMMAND ${name})
+    set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}")
+    return()
+  endif()
+  math(EXPR last "${arg_SHARDS} - 1")
+  foreach(shard RANGE ${last})
+    add_test(NAME ${name}_${shard} COMMAND ${name})
+    set_tests_properties(${name}_${shard} PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}"
+      ENVIRONMENT "GTEST_TOTAL_SHARDS=${arg_SHARDS};GTEST_SHARD_INDEX=${shard}")
+  endforeach()
 endfunction()

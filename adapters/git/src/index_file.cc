@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "index_reader.h"
+#include "io_error.h"
 #include "open_file.h"
 #include "pack.h"
 
@@ -29,11 +30,6 @@ constexpr std::size_t kBufferBytes = 256 * 1024;
 constexpr std::size_t kNoChange = static_cast<std::size_t>(-1);
 constexpr std::uint32_t kModeTypeBits = 0170000;
 constexpr std::uint32_t kModeSubmodule = 0160000;
-
-Error io_error(const char* what, const fs::path& path) {
-  const int why = errno;
-  return {ErrorCode::io, std::string("cannot ") + what + " " + path.string() + ": " + std::strerror(why), why};
-}
 
 /// Tells whether a file was put in the place of another. All zero: there is none.
 struct Identity {

@@ -11,6 +11,7 @@
 #include <system_error>
 #include <utility>
 
+#include "io_error.h"
 #include "open_file.h"
 #include "pack.h"
 #include "repository.h"
@@ -21,10 +22,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr char kBuilding[] = ".pawl-new";  // in the folder that becomes the work tree
-
-Error io_error(const char* what, const fs::path& path, int why) {
-  return {ErrorCode::io, std::string("cannot ") + what + " " + path.string() + ": " + std::strerror(why), why};
-}
 
 Result<void> sync_file(const fs::path& path) {
   const OpenFile file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));

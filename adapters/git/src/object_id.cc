@@ -46,7 +46,7 @@ Result<ObjectId> hash_blob(std::string_view content) noexcept {
   static_cast<void>(users);
   git_oid oid;
   if (git_odb_hash(&oid, content.data(), content.size(), GIT_OBJECT_BLOB) != 0) {
-    const git_error* why = git_error_last();
+    const ::git_error* why = git_error_last();
     return failure(ErrorCode::repository,
                    std::string("hashing the result for git: ") + (why != nullptr ? why->message : "unknown error"));
   }

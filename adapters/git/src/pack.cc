@@ -20,6 +20,7 @@
 #include <system_error>
 #include <utility>
 
+#include "io_error.h"
 #include "open_file.h"
 #include "pack_entry.h"
 #include "pack_index.h"
@@ -70,11 +71,6 @@ bool on_one_file_system(const PackFolders& folders) {
   struct stat scratch{};
   return ::stat(folders.packs.c_str(), &packs) == 0 && ::stat(folders.scratch.c_str(), &scratch) == 0 &&
          packs.st_dev == scratch.st_dev;
-}
-
-Error io_error(const char* what, const fs::path& path) {
-  const int why = errno;
-  return {ErrorCode::io, std::string("cannot ") + what + " " + path.string() + ": " + std::strerror(why), why};
 }
 
 /// Writes `pieces` durably into a fresh file in `folder`; `path` is its name as soon as it exists.

@@ -17,9 +17,11 @@
 
 #include "child_process.h"
 #include "file_mapping.h"
+#include "io_error.h"
 #include "open_file.h"
 #include "pack.h"
 #include "pack_entry.h"
+#include "pack_layout.h"
 
 namespace pawl::git {
 namespace {
@@ -27,16 +29,8 @@ namespace {
 namespace fs = std::filesystem;
 using Bytes = std::span<const std::uint8_t>;
 
-constexpr std::size_t kIdBytes = std::tuple_size_v<ObjectId>;
-constexpr std::size_t kPackHeader = 12;
-constexpr std::size_t kNames = 8 + 256 * 4;  // where an index has its ids
 constexpr std::size_t kBufferBytes = 256 * 1024;
 constexpr std::size_t kLookEvery = 1024;  // entries, for an interrupt
-
-Error io_error(const char* what, const fs::path& path) {
-  const int why = errno;
-  return {ErrorCode::io, std::string("cannot ") + what + " " + path.string() + ": " + std::strerror(why), why};
-}
 
 std::uint64_t number_at(Bytes bytes, std::size_t at, std::size_t size) noexcept {
   std::uint64_t value = 0;
@@ -111,7 +105,6 @@ class Source {
   }
 
   bool is_whole() {
-    constexpr std::array<std::uint8_t, 8> kIndexStart = {0xff, 't', 'O', 'c', 0, 0, 0, 2};
     constexpr std::array<std::uint8_t, 8> kPackStart = {'P', 'A', 'C', 'K', 0, 0, 0, 2};
     if (index_.size() < kNames + 2 * kIdBytes || !std::ranges::equal(index_.first(8), kIndexStart)) return false;
     if (!std::ranges::equal(pack_.first(8), kPackStart)) return false;

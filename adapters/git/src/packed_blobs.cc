@@ -13,17 +13,14 @@
 
 #include "object_id.h"
 #include "open_file.h"
+#include "pack_layout.h"
 
 namespace pawl::git {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::array<std::uint8_t, 8> kIndexStart = {0xff, 't', 'O', 'c', 0, 0, 0, 2};
-constexpr std::size_t kFanout = 8;
-constexpr std::size_t kNames = kFanout + 256 * 4;
 constexpr std::size_t kTrailers = 2 * 20;     // of pack and index
-constexpr std::size_t kPackHeader = 12;       // "PACK", version, number of objects
 constexpr std::uint64_t kLargest = 1u << 30;  // what is larger is left to git
 constexpr std::uint64_t kNone = 0;            // no entry begins there
 

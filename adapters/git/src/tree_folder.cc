@@ -7,11 +7,11 @@
 #include <utility>
 
 #include "delta.h"
+#include "pack_layout.h"
 
 namespace pawl::git {
 namespace {
 
-constexpr std::size_t kIdBytes = std::tuple_size_v<ObjectId>;
 constexpr unsigned kDeepestDelta = 50;   // as git's own pack.depth: readers follow a chain from its end
 constexpr std::size_t kMostEdits = 256;  // beyond, the whole folder is cheaper than keeping the list in order
 constexpr std::string_view kFileMode = "100644 ";

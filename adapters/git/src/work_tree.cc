@@ -15,6 +15,7 @@
 
 #include <pawl/thread.h>
 
+#include "io_error.h"
 #include "object_id.h"
 #include "open_file.h"
 #include "pack.h"
@@ -32,11 +33,6 @@ constexpr std::size_t kMostFailed = 65536;  // paths remembered
 constexpr std::size_t kMostWriters = 4;     // threads
 constexpr std::size_t kWorthAWriter = 64;   // changes; starting a thread costs as much as writing two or three files
 constexpr std::chrono::milliseconds kLeastPause{20};  // between two writes of the index
-
-Error io_error(const char* what, const fs::path& path) {
-  const int why = errno;
-  return {ErrorCode::io, std::string("cannot ") + what + " " + path.string() + ": " + std::strerror(why), why};
-}
 
 /// The commit a file names; none if there is no such file, or no such name in it.
 std::optional<ObjectId> read_commit_name(const fs::path& path) {

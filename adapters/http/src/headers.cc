@@ -14,12 +14,6 @@ constexpr std::string_view kKeyName = "Idempotency-Key: ";
 
 constexpr char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
-std::string_view trim(std::string_view text) noexcept {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
-}
-
 bool has_name(std::span<const std::string> lines, std::string_view name) noexcept {
   return std::any_of(lines.begin(), lines.end(), [&](const auto& line) { return same_name(header_name(line), name); });
 }
@@ -30,6 +24,13 @@ bool authenticates(std::string_view name) noexcept {
 }
 
 }  // namespace
+
+std::string_view trim(std::string_view text) noexcept {
+  constexpr std::string_view kBlank = " \t\r\n";
+  const auto first = text.find_first_not_of(kBlank);
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(kBlank) - first + 1);
+}
 
 bool same_name(std::string_view a, std::string_view b) noexcept {
   return a.size() == b.size() &&

@@ -26,6 +26,9 @@ void format_header(std::string_view line, std::string& out);
 /// Names of headers compare without case.
 [[nodiscard]] bool same_name(std::string_view a, std::string_view b) noexcept;
 
+/// Without white space and the end of a line on both sides.
+[[nodiscard]] std::string_view trim(std::string_view text) noexcept;
+
 /// A method is a token (RFC 9110 section 5.6.2).
 [[nodiscard]] bool is_token(std::string_view text) noexcept;
 

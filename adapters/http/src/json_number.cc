@@ -64,7 +64,7 @@ std::string unescaped(std::string_view raw) {
   return out;
 }
 
-bool same_name(std::string_view raw, const std::string& name) {
+bool same_key(std::string_view raw, const std::string& name) {
   return raw.find('\\') == std::string_view::npos ? raw == name : unescaped(raw) == name;
 }
 
@@ -144,7 +144,7 @@ class Scan {
     if (!take('{')) return false;
     while (const auto found = string()) {
       if (!take(':')) return false;
-      if (same_name(*found, name)) return true;
+      if (same_key(*found, name)) return true;
       if (!skip() || !take(',')) return false;
     }
     return false;

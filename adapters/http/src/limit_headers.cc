@@ -15,12 +15,6 @@ namespace {
 constexpr double kLongestMs = 366.0 * 24 * 3600 * 1000;
 constexpr double kFirstDate = 1e9;  // plain seconds beyond this (31 years) are a date
 
-std::string_view trim(std::string_view text) noexcept {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
-}
-
 /// Takes the number that `text` begins with off it.
 std::optional<double> take_number(std::string_view& text) noexcept {
   double value = 0;

@@ -7,12 +7,6 @@ namespace {
 
 using std::chrono::milliseconds;
 
-Options once() {
-  Options options = quick();
-  options.retry_max = 0;
-  return options;
-}
-
 void expect_first_attempt(const Task& task, const std::string& body) {
   expect_answer(task, 200, body);
   EXPECT_EQ(task.outcome.attempts, 1u);

@@ -7,12 +7,6 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-Options once() {
-  Options options = quick();
-  options.retry_max = 0;
-  return options;
-}
-
 /// Reads a request, sends `bytes` and closes.
 ScriptedServer::Script sending(std::string bytes) {
   return [bytes = std::move(bytes)](Connection& connection) {

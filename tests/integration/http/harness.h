@@ -64,6 +64,13 @@ inline Options quick() {
   return options;
 }
 
+/// As quick(), without a second attempt.
+inline Options once() {
+  Options options = quick();
+  options.retry_max = 0;
+  return options;
+}
+
 class Caller {
  public:
   explicit Caller(const Options& options = quick(), SendLog* log = nullptr) {

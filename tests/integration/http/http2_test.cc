@@ -34,20 +34,20 @@ TEST(Http2, IsRefusedWithTheReasonOrWorks) {
 }
 
 /// What the server does with the first request of a task; the later ones it answers with "at last".
-struct Fault {
+struct StreamFault {
   std::string name;
   std::function<void(Http2Session&, std::uint32_t stream)> act;
   std::string outcome;
   unsigned attempts;  // of two; '0': one or two, libcurl repeats some by itself
 };
 
-void PrintTo(const Fault& fault, std::ostream* out) { *out << fault.name; }
+void PrintTo(const StreamFault& fault, std::ostream* out) { *out << fault.name; }
 
 // Error codes of RFC 9113 section 7.
 constexpr std::uint32_t kNoError = 0, kProtocolError = 1, kInternalError = 2, kRefusedStream = 7, kCancel = 8,
                         kEnhanceYourCalm = 11;
 
-std::vector<Fault> faults() {
+std::vector<StreamFault> faults() {
   const auto reset = [](std::uint32_t error) {
     return [error](Http2Session& session, std::uint32_t stream) { session.reset(stream, error); };
   };
@@ -93,11 +93,11 @@ std::vector<Fault> faults() {
   };
 }
 
-class Http2Fault : public ::testing::TestWithParam<Fault> {};
+class Http2Fault : public ::testing::TestWithParam<StreamFault> {};
 
 TEST_P(Http2Fault, IsRetriedOrAnswered) {
   if (const std::string reason = why_not(); !reason.empty()) GTEST_SKIP() << reason;
-  const Fault& fault = GetParam();
+  const StreamFault& fault = GetParam();
   std::atomic<bool> done{false};
   ScriptedServer server([&](Connection& connection) {
     Http2Session session(connection);

@@ -15,7 +15,7 @@ std::string moved(int status, const std::string& where) {
   return response(status, "moved", "Location: " + where + "\r\n");
 }
 
-std::string describe(const SeenRequest& r) {
+std::string credentials_of(const SeenRequest& r) {
   return r.method + " " + r.target + " [" + r.body + "] auth=" + r.header("authorization") +
          " key=" + r.header("x-api-key") + " cookie=" + r.header("cookie");
 }
@@ -28,7 +28,7 @@ TEST(CallStageRedirect, IsTheAnswerUnlessFollowed) {
 
 TEST(CallStageRedirect, KeepsCredentialsWithinTheOrigin) {
   ScriptedServer server(ScriptedServer::answering([](const SeenRequest& request) {
-    return request.target == "/" ? moved(307, "/next?x") : response(200, describe(request));
+    return request.target == "/" ? moved(307, "/next?x") : response(200, credentials_of(request));
   }));
   Caller caller(following());
   const Task& task = caller.call(server.url(), "POST", "b");
@@ -37,7 +37,8 @@ TEST(CallStageRedirect, KeepsCredentialsWithinTheOrigin) {
 }
 
 TEST(CallStageRedirect, TakesNoCredentialsToAnotherOrigin) {
-  ScriptedServer other(ScriptedServer::answering([](const SeenRequest& r) { return response(200, describe(r)); }));
+  ScriptedServer other(
+      ScriptedServer::answering([](const SeenRequest& r) { return response(200, credentials_of(r)); }));
   ScriptedServer server(
       ScriptedServer::answering([&](const SeenRequest&) { return moved(308, other.url("/elsewhere")); }));
   Caller caller(following());
@@ -47,7 +48,8 @@ TEST(CallStageRedirect, TakesNoCredentialsToAnotherOrigin) {
   caller.wait();
   expect_answer(task, 200, "POST /elsewhere [b] auth= key= cookie=");
   // The next task on the same handle has them again.
-  ScriptedServer plain(ScriptedServer::answering([](const SeenRequest& r) { return response(200, describe(r)); }));
+  ScriptedServer plain(
+      ScriptedServer::answering([](const SeenRequest& r) { return response(200, credentials_of(r)); }));
   expect_answer(caller.call(plain.url()), 200, "GET / [] auth=Bearer token key=secret cookie=");
 }
 

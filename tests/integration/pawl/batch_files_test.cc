@@ -17,13 +17,6 @@ using ::testing::StartsWith;
 
 namespace dom = simdjson::dom;
 
-std::vector<std::string> lines_of(const std::string& text) {
-  std::istringstream in(text);
-  std::vector<std::string> lines;
-  for (std::string line; std::getline(in, line);) lines.push_back(line);
-  return lines;
-}
-
 std::string sample(const std::string& name) { return std::string(PAWL_BATCH_SAMPLES) + "/" + name; }
 
 std::string kind_of(dom::element value) {

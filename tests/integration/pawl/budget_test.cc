@@ -14,8 +14,6 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-constexpr unsigned kTasks = 60;
-
 class PawlBudget : public PawlTool {
  protected:
   void start(const std::string& latency = "0") {

@@ -9,13 +9,6 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 
-std::vector<std::string> lines_of(const std::string& text) {
-  std::istringstream in(text);
-  std::vector<std::string> lines;
-  for (std::string line; std::getline(in, line);) lines.push_back(line);
-  return lines;
-}
-
 class PawlExport : public PawlTool {
  protected:
   std::vector<std::string> export_words(std::vector<std::string> more) {
@@ -77,22 +70,22 @@ TEST_F(PawlExport, GivesFailuresBackAsTheVerySameRequests) {
   const std::vector<std::string> words = pawl({"run", file, "--repo", repo().string(), "--retry", "0"});
   Process first(words);
   ASSERT_EQ(first.wait(), 1) << first.err();
-  constexpr unsigned kTasks = 12;
-  ASSERT_EQ(server_->stats().calls, kTasks);
+  constexpr unsigned kFailing = 12;
+  ASSERT_EQ(server_->stats().calls, kFailing);
   Process exported(export_words({"-o", path("out"), "--failures", path("errors"), "--failed-input", path("again")}));
   ASSERT_EQ(exported.wait(), 0) << exported.err();
   EXPECT_EQ(exported.out() + exported.err(), "");
   EXPECT_EQ(read_file(folder_ / "out"), "");
-  EXPECT_EQ(lines_of(read_file(folder_ / "errors")).size(), kTasks);
+  EXPECT_EQ(lines_of(read_file(folder_ / "errors")).size(), kFailing);
   EXPECT_THAT(read_file(folder_ / "errors"), HasSubstr(R"("status_code":404)"));
-  EXPECT_EQ(lines_of(read_file(folder_ / "again")).size(), kTasks);
+  EXPECT_EQ(lines_of(read_file(folder_ / "again")).size(), kFailing);
 
   Process same(pawl({"run", path("again"), "--repo", repo().string(), "--retry", "0"}));
   EXPECT_EQ(same.wait(), 0) << same.err();
-  EXPECT_EQ(server_->stats().calls, kTasks) << "same keys and same requests: skipped";
+  EXPECT_EQ(server_->stats().calls, kFailing) << "same keys and same requests: skipped";
   Process again(pawl({"run", path("again"), "--repo", repo().string(), "--retry", "0", "--retry-failed"}));
   EXPECT_EQ(again.wait(), 1) << again.err();
-  EXPECT_EQ(server_->stats().calls, 2 * kTasks);
+  EXPECT_EQ(server_->stats().calls, 2 * kFailing);
   EXPECT_EQ(Process(pawl({"verify", repo().string()})).wait(), 0);
   expect_sound(repo());
 }

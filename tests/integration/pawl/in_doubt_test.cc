@@ -8,7 +8,6 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-constexpr unsigned kTasks = 60;
 constexpr unsigned kParallel = 4;
 
 class PawlInDoubt : public PawlTool {

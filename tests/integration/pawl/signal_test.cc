@@ -44,15 +44,15 @@ class PawlSignal : public PawlTool {
 };
 
 TEST_F(PawlSignal, FirstInterruptFinishesWhatIsCalledAndResumeDoesTheRest) {
-  constexpr unsigned kTasks = 1200;  // nine seconds' worth: the signal comes long before the end on a busy machine too
-  begin("uniform:50ms-250ms", kTasks, "20");
+  constexpr unsigned kMany = 1200;  // nine seconds' worth: the signal comes long before the end on a busy machine too
+  begin("uniform:50ms-250ms", kMany, "20");
   ASSERT_TRUE(eventually([&] { return server_->stats().answered >= 40; }));
   run_->signal(SIGINT);
   ASSERT_EQ(run_->wait(), 7) << run_->err();
   EXPECT_THAT(run_->err(), HasSubstr("press Ctrl-C again"));
   EXPECT_THAT(run_->err(), HasSubstr("pawl resume"));
   const auto answered = server_->stats().answered;
-  EXPECT_LT(answered, kTasks);
+  EXPECT_LT(answered, kMany);
   expect_sound(repo());
 
   Process status(pawl({"status", repo().string()}));
@@ -67,7 +67,7 @@ TEST_F(PawlSignal, FirstInterruptFinishesWhatIsCalledAndResumeDoesTheRest) {
   ASSERT_EQ(rest.wait(), 0) << rest.err();
   expect_exactly_once_in_order(repo(), asked_);
   expect_sound(repo());
-  EXPECT_EQ(server_->stats().calls, kTasks) << "nothing was called twice";
+  EXPECT_EQ(server_->stats().calls, kMany) << "nothing was called twice";
 }
 
 TEST_F(PawlSignal, InterruptWhileWaitingForACreditLosesNoLine) {

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <random>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -17,12 +18,21 @@
 
 namespace pawl::test {
 
+inline constexpr unsigned kTasks = 60;  // of a run that most tests make
+
 using Asked = std::map<std::string, std::vector<std::string>>;  // stream → ids in order
 
 inline std::unique_ptr<mockapi::Server> serve(const mockapi::Options& options = {}) {
   auto server = mockapi::Server::start(options);
   EXPECT_TRUE(server.has_value()) << (server ? "" : server.error().context);
   return std::move(*server);
+}
+
+inline std::vector<std::string> lines_of(const std::string& text) {
+  std::istringstream in(text);
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(in, line);) lines.push_back(line);
+  return lines;
 }
 
 inline std::string batch_line(const std::string& id, const std::string& stream, const std::string& content) {

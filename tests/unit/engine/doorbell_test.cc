@@ -10,10 +10,9 @@
 namespace pawl {
 namespace {
 
+using test::kOrders;
 using test::Stepped;
 using test::SteppedAtom;
-
-constexpr std::size_t kOrders = 100'000;
 
 TEST(Doorbell, NobodyAnnouncedNobodyTakesTheRing) {
   Doorbell bell;

@@ -18,11 +18,10 @@ namespace {
 
 using std::chrono_literals::operator""ms;
 using std::chrono_literals::operator""h;
+using test::kOrders;
 using test::Stepped;
 using test::SteppedAtom;
 using Deadline = Epochs<>::Deadline;
-
-constexpr std::size_t kOrders = 100'000;
 
 Deadline now() { return std::chrono::steady_clock::now(); }
 

@@ -26,11 +26,10 @@ struct UntaggedAtom : SteppedAtom<T> {
 
 namespace {
 
+using test::kOrders;
 using test::Stepped;
 using test::SteppedAtom;
 using test::UntaggedAtom;
-
-constexpr std::size_t kOrders = 100'000;
 
 template <class Stack>
 std::vector<std::uint32_t> take_all(Stack& stack) {

@@ -11,6 +11,9 @@
 
 namespace pawl::test {
 
+/// Random orders that a test of a protocol plays, at least.
+inline constexpr std::size_t kOrders = 100'000;
+
 /// An atomic each of whose operations is a step, for the template parameter Atom of the engine's structures.
 template <class T>
 class SteppedAtom {

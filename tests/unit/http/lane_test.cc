@@ -16,7 +16,7 @@ using std::chrono::minutes;
 using std::chrono::seconds;
 using Time = LaneGate::Time;
 
-constexpr Time kStart{seconds(1000)};
+constexpr Time kBegin{seconds(1000)};
 constexpr LaneRules kPlain{.parallel_max = 1000};
 
 Quota quota(std::uint64_t remaining, milliseconds reset) {
@@ -25,52 +25,52 @@ Quota quota(std::uint64_t remaining, milliseconds reset) {
 
 TEST(LaneGate, PausesUntilTheServersTimeAndBelievesTenMinutes) {
   LaneGate gate(kPlain);
-  gate.started(0, kStart);
-  gate.ended({.verdict = Verdict::refused, .let_in = kStart, .wait = seconds(5)}, kStart + seconds(1));
-  EXPECT_EQ(gate.opens_at(0, 0, kStart + seconds(1)), kStart + seconds(6));
-  EXPECT_TRUE(gate.paused(kStart + seconds(5)));
-  EXPECT_FALSE(gate.paused(kStart + seconds(6)));
-  gate.ended({.verdict = Verdict::refused, .let_in = kStart + seconds(7), .wait = seconds(3)}, kStart + seconds(7));
-  gate.ended({.verdict = Verdict::refused, .let_in = kStart + seconds(7), .wait = seconds(1)}, kStart + seconds(7));
-  EXPECT_EQ(gate.opens_at(0, 0, kStart + seconds(7)), kStart + seconds(10));
-  gate.ended({.verdict = Verdict::refused, .let_in = kStart + seconds(8), .wait = std::chrono::hours(5)},
-             kStart + seconds(8));
-  EXPECT_EQ(gate.opens_at(0, 0, kStart + seconds(8)), kStart + seconds(8) + kRetryAfterMax);
+  gate.started(0, kBegin);
+  gate.ended({.verdict = Verdict::refused, .let_in = kBegin, .wait = seconds(5)}, kBegin + seconds(1));
+  EXPECT_EQ(gate.opens_at(0, 0, kBegin + seconds(1)), kBegin + seconds(6));
+  EXPECT_TRUE(gate.paused(kBegin + seconds(5)));
+  EXPECT_FALSE(gate.paused(kBegin + seconds(6)));
+  gate.ended({.verdict = Verdict::refused, .let_in = kBegin + seconds(7), .wait = seconds(3)}, kBegin + seconds(7));
+  gate.ended({.verdict = Verdict::refused, .let_in = kBegin + seconds(7), .wait = seconds(1)}, kBegin + seconds(7));
+  EXPECT_EQ(gate.opens_at(0, 0, kBegin + seconds(7)), kBegin + seconds(10));
+  gate.ended({.verdict = Verdict::refused, .let_in = kBegin + seconds(8), .wait = std::chrono::hours(5)},
+             kBegin + seconds(8));
+  EXPECT_EQ(gate.opens_at(0, 0, kBegin + seconds(8)), kBegin + seconds(8) + kRetryAfterMax);
 }
 
 TEST(LaneGate, RefusalOfWhatWasOnItsWayIsOldNews) {
   LaneGate gate(kPlain);
-  const Lesson first{.verdict = Verdict::refused, .let_in = kStart, .active = 100, .wait = seconds(1)};
-  EXPECT_EQ(gate.ended(first, kStart + milliseconds(10)), LaneGate::Counts::yes);
-  EXPECT_EQ(gate.ended(first, kStart + milliseconds(20)), LaneGate::Counts::no);
+  const Lesson first{.verdict = Verdict::refused, .let_in = kBegin, .active = 100, .wait = seconds(1)};
+  EXPECT_EQ(gate.ended(first, kBegin + milliseconds(10)), LaneGate::Counts::yes);
+  EXPECT_EQ(gate.ended(first, kBegin + milliseconds(20)), LaneGate::Counts::no);
   Lesson later = first;
-  later.let_in = kStart + seconds(2);
-  EXPECT_EQ(gate.ended(later, kStart + seconds(3)), LaneGate::Counts::yes);
+  later.let_in = kBegin + seconds(2);
+  EXPECT_EQ(gate.ended(later, kBegin + seconds(3)), LaneGate::Counts::yes);
 }
 
 TEST(LaneGate, RefusalWithoutATimeHalvesWhatIsInFlight) {
   LaneGate gate(kPlain);
   EXPECT_EQ(gate.limit(), 0u);
-  gate.ended({.verdict = Verdict::refused, .let_in = kStart, .active = 64}, kStart + milliseconds(1));
+  gate.ended({.verdict = Verdict::refused, .let_in = kBegin, .active = 64}, kBegin + milliseconds(1));
   EXPECT_EQ(gate.limit(), 32u);
-  EXPECT_EQ(gate.opens_at(32, 0, kStart + milliseconds(1)), LaneGate::kWhenOneEnds);
-  EXPECT_EQ(gate.opens_at(31, 0, kStart + milliseconds(1)), kStart + milliseconds(1));
+  EXPECT_EQ(gate.opens_at(32, 0, kBegin + milliseconds(1)), LaneGate::kWhenOneEnds);
+  EXPECT_EQ(gate.opens_at(31, 0, kBegin + milliseconds(1)), kBegin + milliseconds(1));
   // One more for each round of answers.
-  for (int i = 0; i < 32; ++i) gate.ended({.verdict = Verdict::served, .active = 32}, kStart + seconds(1));
+  for (int i = 0; i < 32; ++i) gate.ended({.verdict = Verdict::served, .active = 32}, kBegin + seconds(1));
   EXPECT_EQ(gate.limit(), 32u);
-  gate.ended({.verdict = Verdict::served, .active = 32}, kStart + seconds(1));
+  gate.ended({.verdict = Verdict::served, .active = 32}, kBegin + seconds(1));
   EXPECT_EQ(gate.limit(), 33u);
 }
 
 TEST(LaneGate, DoublesUpToHalfOfWhatWasRefused) {
   LaneGate gate(kPlain);
-  gate.ended({.verdict = Verdict::refused, .let_in = kStart, .active = 32, .wait = seconds(1)},
-             kStart + milliseconds(1));
+  gate.ended({.verdict = Verdict::refused, .let_in = kBegin, .active = 32, .wait = seconds(1)},
+             kBegin + milliseconds(1));
   std::vector<unsigned> limits;
   for (int round = 0; round < 5; ++round) {
     limits.push_back(gate.limit());
     for (unsigned i = limits.back(); i > 0; --i)
-      gate.ended({.verdict = Verdict::served, .active = limits.back()}, kStart);
+      gate.ended({.verdict = Verdict::served, .active = limits.back()}, kBegin);
   }
   EXPECT_EQ(limits, (std::vector<unsigned>{2, 4, 8, 16, 16}));
 }
@@ -78,30 +78,30 @@ TEST(LaneGate, DoublesUpToHalfOfWhatWasRefused) {
 TEST(LaneGate, LetsOutWhatRemainsAndNotWhatWasAlreadyOnItsWay) {
   LaneGate gate(kPlain);
   std::vector<std::uint64_t> numbers;
-  for (int i = 0; i < 4; ++i) numbers.push_back(gate.started(0, kStart));
+  for (int i = 0; i < 4; ++i) numbers.push_back(gate.started(0, kBegin));
   // The server had 5 left when it counted the first; three more have left since.
   gate.ended({.verdict = Verdict::served, .number = numbers[0], .active = 4, .requests = quota(5, seconds(10))},
-             kStart);
-  EXPECT_EQ(gate.opens_at(3, 0, kStart), kStart);
-  gate.started(0, kStart);
-  gate.started(0, kStart);
-  EXPECT_EQ(gate.opens_at(5, 0, kStart), kStart + seconds(10));
+             kBegin);
+  EXPECT_EQ(gate.opens_at(3, 0, kBegin), kBegin);
+  gate.started(0, kBegin);
+  gate.started(0, kBegin);
+  EXPECT_EQ(gate.opens_at(5, 0, kBegin), kBegin + seconds(10));
   // An older answer that comes late does not change that, a newer one does.
-  gate.ended({.verdict = Verdict::served, .number = 0, .requests = quota(100, seconds(10))}, kStart);
-  EXPECT_EQ(gate.opens_at(4, 0, kStart), kStart + seconds(10));
-  gate.ended({.verdict = Verdict::served, .number = numbers[3], .requests = quota(100, seconds(10))}, kStart);
-  EXPECT_EQ(gate.opens_at(4, 0, kStart), kStart);
+  gate.ended({.verdict = Verdict::served, .number = 0, .requests = quota(100, seconds(10))}, kBegin);
+  EXPECT_EQ(gate.opens_at(4, 0, kBegin), kBegin + seconds(10));
+  gate.ended({.verdict = Verdict::served, .number = numbers[3], .requests = quota(100, seconds(10))}, kBegin);
+  EXPECT_EQ(gate.opens_at(4, 0, kBegin), kBegin);
 }
 
 TEST(LaneGate, AfterTheResetOneLimitsWorthMayLeaveUntilTheServerSaysMore) {
   LaneGate gate(kPlain);
-  const auto number = gate.started(0, kStart);
+  const auto number = gate.started(0, kBegin);
   Quota known = quota(0, seconds(2));
   known.limit = 3;
-  gate.ended({.verdict = Verdict::served, .number = number, .requests = known}, kStart);
-  EXPECT_EQ(gate.opens_at(0, 0, kStart), kStart + seconds(2));
-  EXPECT_EQ(gate.quiet_until(), kStart + seconds(2));
-  const Time later = kStart + seconds(2);
+  gate.ended({.verdict = Verdict::served, .number = number, .requests = known}, kBegin);
+  EXPECT_EQ(gate.opens_at(0, 0, kBegin), kBegin + seconds(2));
+  EXPECT_EQ(gate.quiet_until(), kBegin + seconds(2));
+  const Time later = kBegin + seconds(2);
   for (unsigned i = 0; i < 3; ++i) {
     EXPECT_EQ(gate.opens_at(i, 0, later), later);
     gate.started(0, later);
@@ -114,8 +114,8 @@ TEST(LaneGate, AfterTheResetOneLimitsWorthMayLeaveUntilTheServerSaysMore) {
 
 TEST(LaneGate, NoTokensRemainingIsAPause) {
   LaneGate gate(kPlain);
-  gate.ended({.verdict = Verdict::served, .tokens = quota(0, seconds(4))}, kStart);
-  EXPECT_EQ(gate.opens_at(0, 0, kStart), kStart + seconds(4));
+  gate.ended({.verdict = Verdict::served, .tokens = quota(0, seconds(4))}, kBegin);
+  EXPECT_EQ(gate.opens_at(0, 0, kBegin), kBegin + seconds(4));
   EXPECT_EQ(gate.limit(), 0u);  // nobody was refused: no slow start
 }
 
@@ -123,50 +123,50 @@ TEST(LaneGate, KeepsRatesOfCallsAndTokens) {
   LaneGate gate({.rate = {.count = 2, .per = seconds(1), .burst = 1},
                  .rate_tokens = {.count = 100, .per = seconds(1), .burst = 100},
                  .parallel_max = 10});
-  gate.started(90, kStart);
-  EXPECT_EQ(gate.opens_at(1, 10, kStart), kStart + milliseconds(500));
-  EXPECT_EQ(gate.opens_at(1, 100, kStart), kStart + milliseconds(900));
-  gate.ended({.verdict = Verdict::served, .tokens_taken = 90, .tokens_used = 190}, kStart);
-  EXPECT_EQ(gate.opens_at(0, 10, kStart), kStart + seconds(1));
-  gate.withdrawn(0, kStart);
-  EXPECT_EQ(gate.opens_at(0, 0, kStart), kStart + milliseconds(900));  // tokens are owed until then
+  gate.started(90, kBegin);
+  EXPECT_EQ(gate.opens_at(1, 10, kBegin), kBegin + milliseconds(500));
+  EXPECT_EQ(gate.opens_at(1, 100, kBegin), kBegin + milliseconds(900));
+  gate.ended({.verdict = Verdict::served, .tokens_taken = 90, .tokens_used = 190}, kBegin);
+  EXPECT_EQ(gate.opens_at(0, 10, kBegin), kBegin + seconds(1));
+  gate.withdrawn(0, kBegin);
+  EXPECT_EQ(gate.opens_at(0, 0, kBegin), kBegin + milliseconds(900));  // tokens are owed until then
 }
 
 TEST(LaneGate, StartsGentlyWhenItsHostIsBack) {
   LaneGate gate(kPlain);
   gate.start_gently();
   EXPECT_EQ(gate.limit(), LaneGate::kGentleStart);
-  for (int i = 0; i < 2000; ++i) gate.ended({.verdict = Verdict::served, .active = 1000}, kStart);
+  for (int i = 0; i < 2000; ++i) gate.ended({.verdict = Verdict::served, .active = 1000}, kBegin);
   EXPECT_EQ(gate.limit(), 0u);  // as many as there are places
 }
 
-constexpr Breaker::Policy kPolicy{.failures_max = 3, .delay = seconds(1), .delay_max = seconds(8)};
+constexpr Breaker::Policy kBreaker{.failures_max = 3, .delay = seconds(1), .delay_max = seconds(8)};
 using Role = Breaker::Role;
 using BreakerVerdict = Breaker::Verdict;
 
 TEST(Breaker, OpensAfterFailuresInARowOnly) {
   Breaker breaker;
   for (int i = 0; i < 10; ++i) {
-    EXPECT_EQ(breaker.ended(kPolicy, BreakerVerdict::bad, Role::ordinary, 0, kStart), Breaker::Change::none);
-    EXPECT_EQ(breaker.ended(kPolicy, BreakerVerdict::bad, Role::ordinary, 0, kStart), Breaker::Change::none);
-    EXPECT_EQ(breaker.ended(kPolicy, BreakerVerdict::good, Role::ordinary, 0, kStart), Breaker::Change::none);
+    EXPECT_EQ(breaker.ended(kBreaker, BreakerVerdict::bad, Role::ordinary, 0, kBegin), Breaker::Change::none);
+    EXPECT_EQ(breaker.ended(kBreaker, BreakerVerdict::bad, Role::ordinary, 0, kBegin), Breaker::Change::none);
+    EXPECT_EQ(breaker.ended(kBreaker, BreakerVerdict::good, Role::ordinary, 0, kBegin), Breaker::Change::none);
   }
-  for (int i = 0; i < 2; ++i) breaker.ended(kPolicy, BreakerVerdict::bad, Role::ordinary, 0, kStart);
-  EXPECT_EQ(breaker.opens_at(kStart), kStart);
-  EXPECT_EQ(breaker.ended(kPolicy, BreakerVerdict::bad, Role::ordinary, 0, kStart), Breaker::Change::opened);
+  for (int i = 0; i < 2; ++i) breaker.ended(kBreaker, BreakerVerdict::bad, Role::ordinary, 0, kBegin);
+  EXPECT_EQ(breaker.opens_at(kBegin), kBegin);
+  EXPECT_EQ(breaker.ended(kBreaker, BreakerVerdict::bad, Role::ordinary, 0, kBegin), Breaker::Change::opened);
   EXPECT_EQ(breaker.state(), BreakerState::open);
-  EXPECT_EQ(breaker.opens_at(kStart), kStart + seconds(1));
+  EXPECT_EQ(breaker.opens_at(kBegin), kBegin + seconds(1));
 }
 
 Breaker opened() {
   Breaker breaker;
-  for (int i = 0; i < 3; ++i) breaker.ended(kPolicy, BreakerVerdict::bad, Role::ordinary, 0, kStart);
+  for (int i = 0; i < 3; ++i) breaker.ended(kBreaker, BreakerVerdict::bad, Role::ordinary, 0, kBegin);
   return breaker;
 }
 
 TEST(Breaker, AsksLaterAndLaterUpToItsBound) {
   Breaker breaker = opened();
-  Time now = kStart;
+  Time now = kBegin;
   std::vector<seconds> waits;
   for (int i = 0; i < 6; ++i) {
     const Time next = breaker.opens_at(now);
@@ -175,34 +175,34 @@ TEST(Breaker, AsksLaterAndLaterUpToItsBound) {
     EXPECT_TRUE(breaker.started());
     EXPECT_EQ(breaker.state(), BreakerState::half_open);
     EXPECT_EQ(breaker.opens_at(now), Time::max());  // one at a time
-    EXPECT_EQ(breaker.ended(kPolicy, BreakerVerdict::bad, Role::probe, 0, now), Breaker::Change::reopened);
+    EXPECT_EQ(breaker.ended(kBreaker, BreakerVerdict::bad, Role::probe, 0, now), Breaker::Change::reopened);
   }
   EXPECT_EQ(waits, (std::vector<seconds>{seconds(1), seconds(2), seconds(4), seconds(8), seconds(8), seconds(8)}));
-  EXPECT_EQ(breaker.down_since(), kStart);
+  EXPECT_EQ(breaker.down_since(), kBegin);
   const Time next = breaker.opens_at(now);
   breaker.started();
-  EXPECT_EQ(breaker.ended(kPolicy, BreakerVerdict::good, Role::probe, 0, next), Breaker::Change::closed);
+  EXPECT_EQ(breaker.ended(kBreaker, BreakerVerdict::good, Role::probe, 0, next), Breaker::Change::closed);
   EXPECT_EQ(breaker.opens_at(next), next);
 }
 
 TEST(Breaker, LateFailuresOfOthersChangeNothingAndAnySuccessCloses) {
   Breaker breaker = opened();
-  EXPECT_EQ(breaker.ended(kPolicy, BreakerVerdict::bad, Role::ordinary, 0, kStart), Breaker::Change::none);
+  EXPECT_EQ(breaker.ended(kBreaker, BreakerVerdict::bad, Role::ordinary, 0, kBegin), Breaker::Change::none);
   breaker.started();
-  EXPECT_EQ(breaker.ended(kPolicy, BreakerVerdict::bad, Role::ordinary, 0, kStart), Breaker::Change::none);
+  EXPECT_EQ(breaker.ended(kBreaker, BreakerVerdict::bad, Role::ordinary, 0, kBegin), Breaker::Change::none);
   EXPECT_EQ(breaker.state(), BreakerState::half_open);
-  EXPECT_EQ(breaker.ended(kPolicy, BreakerVerdict::neither, Role::probe, 0, kStart), Breaker::Change::none);
+  EXPECT_EQ(breaker.ended(kBreaker, BreakerVerdict::neither, Role::probe, 0, kBegin), Breaker::Change::none);
   EXPECT_EQ(breaker.state(), BreakerState::open);  // another may ask
-  EXPECT_EQ(breaker.ended(kPolicy, BreakerVerdict::good, Role::ordinary, 0, kStart), Breaker::Change::closed);
+  EXPECT_EQ(breaker.ended(kBreaker, BreakerVerdict::good, Role::ordinary, 0, kBegin), Breaker::Change::closed);
 }
 
 TEST(Breaker, SpreadsItsProbesAndCanBeSwitchedOff) {
   Breaker breaker;
-  for (int i = 0; i < 3; ++i) breaker.ended(kPolicy, BreakerVerdict::bad, Role::ordinary, 0.5, kStart);
-  EXPECT_EQ(breaker.until(), kStart + milliseconds(875));
+  for (int i = 0; i < 3; ++i) breaker.ended(kBreaker, BreakerVerdict::bad, Role::ordinary, 0.5, kBegin);
+  EXPECT_EQ(breaker.until(), kBegin + milliseconds(875));
   Breaker never;
   for (int i = 0; i < 1000; ++i) {
-    EXPECT_EQ(never.ended({}, BreakerVerdict::bad, Role::ordinary, 0, kStart), Breaker::Change::none);
+    EXPECT_EQ(never.ended({}, BreakerVerdict::bad, Role::ordinary, 0, kBegin), Breaker::Change::none);
   }
 }
 
@@ -211,22 +211,22 @@ using Ended = RetryBudget::Ended;
 
 TEST(RetryBudget, LimitsRetriesToAShareOfCallsOnlyWhileMostFail) {
   RetryBudget budget(0.1);
-  for (int i = 0; i < 1000; ++i) budget.started(Kind::first, kStart);
-  for (int i = 0; i < 499; ++i) budget.ended(Ended::failed, kStart);
-  for (int i = 0; i < 501; ++i) budget.ended(Ended::well, kStart);
+  for (int i = 0; i < 1000; ++i) budget.started(Kind::first, kBegin);
+  for (int i = 0; i < 499; ++i) budget.ended(Ended::failed, kBegin);
+  for (int i = 0; i < 501; ++i) budget.ended(Ended::well, kBegin);
   for (int i = 0; i < 1000; ++i) {
-    ASSERT_TRUE(budget.allows_retry(kStart));
-    budget.started(Kind::retry, kStart);
+    ASSERT_TRUE(budget.allows_retry(kBegin));
+    budget.started(Kind::retry, kBegin);
   }
   RetryBudget failing(0.1);
   int allowed = 0;
   for (int i = 0; i < 1000; ++i) {
-    failing.started(Kind::first, kStart);
-    failing.ended(Ended::failed, kStart);
+    failing.started(Kind::first, kBegin);
+    failing.ended(Ended::failed, kBegin);
   }
-  while (failing.allows_retry(kStart)) {
-    failing.started(Kind::retry, kStart);
-    failing.ended(Ended::failed, kStart);
+  while (failing.allows_retry(kBegin)) {
+    failing.started(Kind::retry, kBegin);
+    failing.ended(Ended::failed, kBegin);
     ++allowed;
   }
   EXPECT_GE(allowed, 100);
@@ -235,7 +235,7 @@ TEST(RetryBudget, LimitsRetriesToAShareOfCallsOnlyWhileMostFail) {
 
 TEST(RetryBudget, SingleCallsAlwaysRetryAndTheWindowMovesOn) {
   RetryBudget budget(0.1);
-  Time now = kStart;
+  Time now = kBegin;
   budget.started(Kind::first, now);
   budget.ended(Ended::failed, now);
   for (std::uint64_t i = 0; i < RetryBudget::kRetriesLeast; ++i) {
@@ -257,19 +257,19 @@ struct Item : DueEntry {};
 TEST(DueHeap, MovesAndTakesOutAndGivesInOrder) {
   DueHeap<Item> heap;
   std::vector<Item> items(50);
-  for (std::size_t i = 0; i < items.size(); ++i) heap.set(items[i], kStart + seconds((i * 37) % 50));
-  heap.set(items[0], kStart + seconds(100));
+  for (std::size_t i = 0; i < items.size(); ++i) heap.set(items[i], kBegin + seconds((i * 37) % 50));
+  heap.set(items[0], kBegin + seconds(100));
   for (std::size_t i = 1; i < items.size(); i += 2) heap.cancel(items[i]);
   EXPECT_EQ(heap.size(), 25u);
   Time last{};
   Item* item = nullptr;
-  while ((item = heap.pop(kStart + seconds(99))) != nullptr) {
+  while ((item = heap.pop(kBegin + seconds(99))) != nullptr) {
     EXPECT_GE(item->due, last);
     EXPECT_EQ((item - items.data()) % 2, 0);
     last = item->due;
   }
-  EXPECT_EQ(heap.next_due(), kStart + seconds(100));
-  EXPECT_EQ(heap.pop(kStart + seconds(100)), items.data());
+  EXPECT_EQ(heap.next_due(), kBegin + seconds(100));
+  EXPECT_EQ(heap.pop(kBegin + seconds(100)), items.data());
   EXPECT_EQ(heap.next_due(), std::nullopt);
 }
 

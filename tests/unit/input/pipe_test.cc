@@ -18,8 +18,6 @@
 namespace pawl::input {
 namespace {
 
-const Options kBatch{.format = Format::batch, .base_url = "https://api.test"};
-
 /// A pipe that the reader opens by its path; ends are closed with the object.
 class Pipe {
  public:

@@ -7,8 +7,6 @@
 namespace pawl::input {
 namespace {
 
-const Options kBatch{.format = Format::batch, .base_url = "https://api.test"};
-
 TEST(RandomInput, ValidLinesAreReadAsWhatTheyMean) {
   RandomLines lines(random_seed());
   std::vector<Request> expected(5'000);

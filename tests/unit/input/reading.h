@@ -25,6 +25,8 @@ inline void write_file(const std::filesystem::path& path, std::string_view conte
   ASSERT_TRUE(out.good()) << path;
 }
 
+inline const Options kBatch{.format = Format::batch, .base_url = "https://api.test"};
+
 struct ReadAll {
   std::vector<Request> tasks;
   std::vector<Error> errors;

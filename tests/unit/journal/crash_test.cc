@@ -13,7 +13,7 @@
 namespace pawl::journal {
 namespace {
 
-constexpr std::uint64_t kSmallSegment = 64 * 1024;
+using test::kSmallSegment;
 
 /// Tells the parent which tasks were accepted or answered, one word each, in one write per group.
 class PipeSink final : public StageSink {

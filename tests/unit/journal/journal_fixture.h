@@ -25,6 +25,8 @@
 
 namespace pawl::test {
 
+inline constexpr std::uint64_t kSmallSegment = 64 * 1024;
+
 /// PAWL_SEED, or one from the system; printed, so that a failure can be run again.
 inline std::uint64_t make_seed() {
   const char* given = std::getenv("PAWL_SEED");

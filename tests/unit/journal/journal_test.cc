@@ -10,12 +10,11 @@ namespace pawl::journal {
 namespace {
 
 using test::Collector;
+using test::kSmallSegment;
 using test::plain_outcome;
 using test::plain_tasks;
 using test::pointers;
 using test::TempDir;
-
-constexpr std::uint64_t kSmallSegment = 64 * 1024;
 
 void answer_all(Journal& journal, const std::vector<std::unique_ptr<Task>>& tasks, std::size_t bytes = 100) {
   for (const auto& task : tasks) task->outcome = plain_outcome(bytes);

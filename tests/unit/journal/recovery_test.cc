@@ -11,11 +11,10 @@ namespace pawl::journal {
 namespace {
 
 using test::Collector;
+using test::kSmallSegment;
 using test::plain_tasks;
 using test::pointers;
 using test::TempDir;
-
-constexpr std::uint64_t kSmallSegment = 64 * 1024;
 
 /// Writes `count` tasks, each a group of its own, and leaves them.
 void leave_tasks(const Options& options, std::uint64_t count, std::size_t bytes, std::uint64_t first = 1) {

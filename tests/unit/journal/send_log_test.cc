@@ -7,11 +7,10 @@ namespace {
 
 using test::Collector;
 using test::eventually;
+using test::kSmallSegment;
 using test::plain_tasks;
 using test::pointers;
 using test::TempDir;
-
-constexpr std::uint64_t kSmallSegment = 64 * 1024;
 
 /// Keeps what may be sent, and looks at the folder at that moment.
 class Sender final : public SendSink {

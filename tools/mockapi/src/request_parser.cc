@@ -7,7 +7,7 @@
 namespace pawl::mockapi {
 namespace {
 
-constexpr std::size_t kKeptCapacity = 16 * 1024;  // of buffers between requests, so that idle connections stay small
+constexpr std::size_t kKeptBody = 16 * 1024;  // of buffers between requests, so that idle connections stay small
 
 constexpr std::array<bool, 256> make_token_table() {
   std::array<bool, 256> table{};
@@ -43,7 +43,7 @@ char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c 
 template <class Text>
 void forget(Text& text) noexcept {
   text.clear();
-  if (text.capacity() > kKeptCapacity) Text().swap(text);
+  if (text.capacity() > kKeptBody) Text().swap(text);
 }
 
 }  // namespace
