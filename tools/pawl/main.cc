@@ -6,6 +6,7 @@
 #include <new>
 #include <system_error>
 
+#include "ctl.h"
 #include "exit_code.h"
 #include "export.h"
 #include "options.h"
@@ -43,7 +44,20 @@ constexpr const char* kStatusExamples = R"(
 Examples:
   pawl status results
   pawl status results --json
-  pawl status results --watch)";
+  pawl status results --watch
+Of a live run, through its socket; of one that has ended or died, from the branch and the journal: what is committed,
+what is saved and not committed, what failed, what to do next. The fields of --json: adapters/observe/format.md.)";
+
+constexpr const char* kControlExamples = R"(
+Examples:
+  pawl ctl results pause                  # no new call leaves; those on their way finish
+  pawl ctl results resume
+  pawl ctl results set parallel-max=64 rate=500/m
+  pawl ctl results drain                  # as Ctrl-C once
+  pawl ctl results stop                   # as Ctrl-C twice
+KEY=VALUE is as the options of pawl run: parallel-max, rate, rate-tokens. It holds until the run ends.
+
+Exit codes: 0 done; 2 no run is live, or no such key or value; 3 the run cannot be reached or is another user's.)";
 
 constexpr const char* kExportExamples = R"(
 Examples:
@@ -64,12 +78,14 @@ Exit codes: 0 sound; 1 faults, one a line; 2 usage; 3 repository or journal unre
 struct CommandLine {
   RunOptions run;
   StatusOptions status;
+  ControlOptions controlled;
   ExportOptions exported;
   VerifyOptions verify;
   CLI::App app{kAbout, "pawl"};
   CLI::App* run_command = nullptr;
   CLI::App* resume_command = nullptr;
   CLI::App* status_command = nullptr;
+  CLI::App* control_command = nullptr;
   CLI::App* export_command = nullptr;
   CLI::App* verify_command = nullptr;
 
@@ -97,6 +113,13 @@ struct CommandLine {
     status_command->add_flag("--json", status.json, "one JSON object");
     status_command->add_flag("--watch", status.watch, "again every second, until the run ends");
     status_command->footer(kStatusExamples);
+    control_command = app.add_subcommand("ctl", "steer a live run: pause, resume, drain, stop, set");
+    control_command->add_option("REPO", controlled.repo, "repository of the results")->required();
+    control_command->add_option("ACTION", controlled.action, "what to do")
+        ->required()
+        ->check(CLI::IsMember({"pause", "resume", "drain", "stop", "set"}));
+    control_command->add_option("SETTING", controlled.settings, "of set: what to set")->type_name("KEY=VALUE");
+    control_command->footer(kControlExamples);
     export_command = app.add_subcommand("export", "results and failures as OpenAI Batch lines");
     export_command->add_option("REPO", exported.repo, "repository of the results")->required();
     export_command->add_option("-o,--output", exported.output, "results: answers with 2xx, as batch output lines")
@@ -189,6 +212,7 @@ int main(int argc, char** argv) {
   if (line.run_command->parsed()) return run_session(line.run, Mode::run);
   if (line.resume_command->parsed()) return go_on(argc, argv, line.run.repo, Mode::resume);
   unblock_signals();
+  if (line.control_command->parsed()) return control(line.controlled);
   if (line.export_command->parsed()) return export_results(line.exported);
   if (line.verify_command->parsed()) return verify(line.verify);
   return show_status(line.status);

@@ -28,15 +28,23 @@ void Observers::start(const std::filesystem::path& private_folder) {
     status_socket_ = std::move(*status);
   else
     message(status.error().context);
+  auto control = observe::ControlSocket::open(private_folder, borrowed_steering_);
+  if (control)
+    control_socket_ = std::move(*control);
+  else
+    message(control.error().context);
   progress_->start();
 }
 
 void Observers::stop() {
   progress_->stop();
+  control_socket_.reset();
   status_socket_.reset();
 }
 
 void Observers::message(const std::string& text) { progress_->message("pawl: " + text); }
+
+std::optional<Result<void>> Observers::set(std::string_view, std::string_view) { return std::nullopt; }
 
 void Observers::retired(const Task& task) {
   if (task.committed) {

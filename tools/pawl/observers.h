@@ -8,8 +8,12 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
+#include <pawl/control.h>
 #include <pawl/http.h>
 #include <pawl/observe.h>
 #include <pawl/steering.h>
@@ -45,6 +49,9 @@ class Observers {
   /// Of every attempt that is followed by another one. Threads of the call stage, several at once: must be quick.
   void retried(const http::RetryNote& note);
 
+  /// What of the observers can be set while a run is live; none: that is no key of theirs. Any thread.
+  [[nodiscard]] std::optional<Result<void>> set(std::string_view key, std::string_view value);
+
   /// What went wrong lately. Any thread.
   [[nodiscard]] std::vector<observe::ErrorView> errors() const { return errors_.view(); }
 
@@ -55,6 +62,7 @@ class Observers {
   ErrorLog errors_;
   std::unique_ptr<observe::Progress> progress_;
   std::unique_ptr<observe::StatusSocket> status_socket_;
+  std::unique_ptr<observe::ControlSocket> control_socket_;
 };
 
 }  // namespace pawl::tool

@@ -16,6 +16,7 @@
 #include <pawl/journal.h>
 #include <pawl/observe.h>
 
+#include "ctl.h"
 #include "exit_code.h"
 #include "feeder.h"
 #include "observers.h"
@@ -78,6 +79,7 @@ class Session final : public observe::Steering {
   void held_failure(const Task& task);
   void pushed(const git::PushReport& report);
   void on_signal(int number);
+  void hold_calls(bool hold);
   void drain_as_asked(const std::string& how_to_stop);
   void call_budget_spent(const http::Spent& spent);
   void end_with_time_budget();
@@ -125,6 +127,7 @@ class Session final : public observe::Steering {
   std::mutex control_mutex_;  // of steering: signals, deadlines, faults
   bool controllable_ = true;  // the engine is there to be steered; guarded by control_mutex_
   std::atomic<observe::Phase> phase_{observe::Phase::running};  // written under control_mutex_
+  std::atomic<bool> paused_{false};                             // likewise
   std::mutex fault_mutex_;
   std::optional<Error> fault_;     // the first error of journal, disk or repository
   bool work_tree_behind_ = false;  // set while the engine goes, read afterwards
@@ -431,12 +434,31 @@ void Session::stop() {
   begin_stop();
 }
 
-void Session::pause() {}
+void Session::pause() { hold_calls(true); }
 
-void Session::resume() {}
+void Session::resume() { hold_calls(false); }
 
-Result<void> Session::set(std::string_view key, std::string_view) {
-  return failure(ErrorCode::usage, "cannot set " + std::string(key));
+void Session::hold_calls(bool hold) {
+  const std::lock_guard lock(control_mutex_);
+  if (!controllable_ || paused_.exchange(hold) == hold) return;
+  http::Changes change;
+  change.paused = hold;
+  if (!borrowed_call_->change(change)) return;  // only numbers can be wrong
+  const auto calling = engine_->status().call.active;
+  complain(hold ? fmt::format("paused: no new call leaves, {} running calls finish; pawl ctl {} resume goes on",
+                              calling, shell_word(options_.repo))
+                : "goes on: calls leave again");
+}
+
+Result<void> Session::set(std::string_view key, std::string_view value) {
+  if (auto own = observers_->set(key, value)) return *std::move(own);
+  const auto change = call_change(key, value);
+  if (!change) return std::unexpected(change.error());
+  const std::lock_guard lock(control_mutex_);
+  if (!controllable_) return {};
+  if (auto changed = borrowed_call_->change(*change); !changed) return changed;
+  complain(fmt::format("set {}={}", key, value));
+  return {};
 }
 
 /// Calls `then` after `time`, unless the run ends before.
@@ -482,6 +504,8 @@ observe::RunView Session::view() {
   show_calls(view, borrowed_call_->stats(), options_);
   view.streams = slow_streams_.look(*engine_);
   view.errors = observers_->errors();
+  view.paused = paused_.load();
+  if (view.paused) view.note = "paused: no new call leaves; pawl ctl " + shell_word(options_.repo) + " resume goes on";
   return view;
 }
 

@@ -2,16 +2,20 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <thread>
 
 #include <pawl/git.h>
-#include <pawl/journal.h>
 #include <pawl/observe.h>
+#include <pawl/run_lock.h>
 
+#include "durable_status.h"
 #include "exit_code.h"
+#include "options.h"
+#include "stages.h"
 
 namespace pawl::tool {
 namespace {
@@ -20,26 +24,32 @@ Result<std::unique_ptr<git::Repository>> open_existing(const std::string& repo) 
   return git::Repository::open({repo, {}, git::RepositoryOptions::Missing::fail});
 }
 
-/// Of a stopped run. JSON fields: version, live, journal {tasks, answers, in_doubt, bytes, torn_bytes}.
-int show_stopped(const git::Repository& repository, const StatusOptions& options) {
-  const auto left = journal::inspect(repository.private_folder() / "journal");
-  if (!left) return fmt::print(stderr, "pawl: {}\n", left.error().context), exit_code_of(left.error());
-  if (options.json) {
-    fmt::print(
-        R"({{"version":1,"live":false,"journal":{{"tasks":{},"answers":{},"in_doubt":{},"bytes":{},"torn_bytes":{}}}}})"
-        "\n",
-        left->tasks, left->answers, left->in_doubt, left->bytes, left->torn_bytes);
-  } else if (left->tasks == 0) {
-    fmt::print("no run is live; the journal is empty: everything accepted is committed to {}\n", repository.branch());
-  } else {
-    fmt::print(
-        "no run is live; the journal holds {} tasks, {} of them answered, {} in doubt: their calls were perhaps on "
-        "their "
-        "way (some may be committed already)\n"
-        "next: pawl resume {}\n",
-        left->tasks, left->answers, left->in_doubt, options.repo);
-  }
+int end_with(const Error& error) { return fmt::print(stderr, "pawl: {}\n", error.context), exit_code_of(error); }
+
+/// A process has the repository: its run is starting or ending if its socket is not there.
+bool at_work(const git::Repository& repository) {
+  const auto holder = journal::RunLock::holder(repository.private_folder());
+  return holder && holder->has_value();
+}
+
+/// Of a run that has ended, however it ended: what it committed to is what its settings say.
+int show_stopped(const git::Repository& looked_at, const StatusOptions& options) {
+  RunOptions before;
+  if (auto read = read_settings(before, (looked_at.private_folder() / "settings").string()); !read)
+    return end_with(read.error());
+  auto repository = git::Repository::open({options.repo, before.branch, git::RepositoryOptions::Missing::fail});
+  if (!repository) return end_with(repository.error());
+  auto status =
+      at_work(looked_at) ? journal_status(**repository) : durable_status(**repository, options.repo, layout_of(before));
+  if (!status) return end_with(status.error());
+  fmt::print("{}", options.json ? to_json(*status) + "\n" : to_text(*status, options.repo, (*repository)->branch()));
   return kAllDone;
+}
+
+/// `"live":true` comes behind the version, as `"live":false` does.
+std::string marked_live(const std::string& json) {
+  const auto first_comma = std::min(json.find(','), json.size());
+  return json.substr(0, first_comma) + ",\"live\":true" + json.substr(first_comma);
 }
 
 }  // namespace
@@ -54,17 +64,23 @@ int show_status(const StatusOptions& options) {
   auto repository = open_existing(options.repo);
   if (!repository)
     return fmt::print(stderr, "pawl: {}\n", repository.error().context), exit_code_of(repository.error());
-  for (bool seen_live = false;; seen_live = true) {
+  constexpr std::chrono::milliseconds kLook{50};
+  int looks = 40;  // for a run that is starting or ending; when it is watched to its end, without limit
+  for (bool seen_live = false;;) {
     const auto live = observe::read_status((*repository)->private_folder());
     if (!live) {
       // A run that is there and does not answer is not a run that is not there.
       if (live.error().sys_errno == EAGAIN)
         return fmt::print(stderr, "pawl: {}\n", live.error().context), exit_code_of(live.error());
+      if (at_work(**repository) && (seen_live || --looks > 0)) {
+        std::this_thread::sleep_for(kLook);
+        continue;
+      }
       if (seen_live && !options.json) fmt::print("the run has ended\n");
       return show_stopped(**repository, options);
     }
     if (options.json) {
-      fmt::print("{}\n", *live);
+      fmt::print("{}\n", marked_live(*live));
     } else {
       const auto text = observe::render_status(*live, observe::Style::of_environment(1));
       if (!text) return fmt::print(stderr, "pawl: {}\n", text.error().context), exit_code_of(text.error());
@@ -72,6 +88,7 @@ int show_status(const StatusOptions& options) {
     }
     std::fflush(stdout);
     if (!options.watch) return kAllDone;
+    seen_live = true;
     std::this_thread::sleep_for(std::chrono::seconds{1});
   }
 }

@@ -30,6 +30,11 @@ double seconds(std::chrono::steady_clock::duration duration) noexcept {
 Adaptive::Adaptive(unsigned most) noexcept
     : most_(std::max(1u, most)), limit_(std::min<double>(kFirstLimit, most_)), growth_(kGrowthLeast) {}
 
+void Adaptive::set_most(unsigned most) noexcept {
+  most_ = std::max(1u, most);
+  limit_ = std::min(limit_, most_);
+}
+
 unsigned Adaptive::limit() const noexcept { return static_cast<unsigned>(limit_); }
 
 void Adaptive::set_limit(double limit, Time now) noexcept {

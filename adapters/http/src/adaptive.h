@@ -28,6 +28,9 @@ class Adaptive {
   /// Calls at once, 1 … most.
   [[nodiscard]] unsigned limit() const noexcept;
 
+  /// Largest limit from now on, at least 1.
+  void set_most(unsigned most) noexcept;
+
   enum class Ended : std::uint8_t {
     answered,    // its latency counts
     overloaded,  // the server said, or showed, that this was too much

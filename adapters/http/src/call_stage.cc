@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <atomic>
 #include <deque>
-#include <mutex>
 #include <random>
 #include <thread>
 #include <utility>
@@ -37,8 +36,9 @@ namespace {
 
 class CurlCallStage final : public CallPart {
  public:
-  CurlCallStage(Surroundings surroundings, SendLog* borrowed_log, std::uint64_t seed)
-      : setup_(std::move(surroundings.setup)),
+  CurlCallStage(Surroundings surroundings, SendLog* borrowed_log, std::uint64_t seed, unsigned parts)
+      : CallPart(surroundings.setup.options, parts),
+        setup_(std::move(surroundings.setup)),
         policy_{setup_.options.retry_max, setup_.options.retry_delay, setup_.options.retry_delay_max,
                 setup_.options.retry_time_max},
         budget_(setup_.options),
@@ -91,10 +91,10 @@ class CurlCallStage final : public CallPart {
   }
   [[nodiscard]] Stats stats() const override;
   [[nodiscard]] const LatencyHistogram& latency() const noexcept override { return counts_.latency; }
+  void wake() noexcept override { wire_->wake(); }
 
  private:
-  static constexpr int kCancelWaiting = 1;
-  static constexpr int kCancelAll = 2;
+  static constexpr int kCancelWaiting = 1, kCancelAll = 2;
 
   void run();
   void intake();
@@ -113,8 +113,9 @@ class CurlCallStage final : public CallPart {
 
   [[nodiscard]] Transfer* idle_transfer();
   [[nodiscard]] bool has_room() const noexcept {
-    return !idle_.empty() || transfers_.size() < setup_.options.parallel_max;
+    return !changes_.paused() && value_of(active_) < setup_.options.parallel_max;
   }
+  [[nodiscard]] std::size_t wanted() const noexcept { return changes_.paused() ? 0 : gate_.wants(value_of(active_)); }
   [[nodiscard]] bool waits_in_vain() const noexcept;
   void stop_when_spent();
   void begin(Call& call, Transfer& transfer);
@@ -173,6 +174,7 @@ void CurlCallStage::run() {
     wire_->run_timers();
     collect();
     end_idle();
+    if (changes_.any()) changes_.apply(setup_, line_, gate_);
     intake();
     apply_cancel();
     resume_due();
@@ -190,10 +192,10 @@ std::optional<Clock::time_point> CurlCallStage::next_wakeup() const {
   // Calls that ended in the second collect() left room, or spent the budget.
   if (waits_in_vain()) return Clock::time_point{};
   if (gate_.ready() && has_room() && budget_.ask() != Budget::Answer::wait) return Clock::time_point{};
-  if (line_.ready() && gate_.wants(value_of(active_)) > 0) return Clock::time_point{};
+  if (line_.ready() && wanted() > 0) return Clock::time_point{};
   auto due = retry_queue_.next_due();
   const auto sooner = [&due](Clock::time_point at) { due = due ? std::min(*due, at) : at; };
-  if (const auto lanes = line_.next_due()) sooner(*lanes);
+  if (const auto lanes = line_.next_due(); lanes && !changes_.paused()) sooner(*lanes);
   if (setup_.waits_with_limit() && value_of(active_) > 0) sooner(look_for_idle_at_);
   return due;
 }
@@ -352,7 +354,7 @@ void CurlCallStage::take_marked() {
 void CurlCallStage::resume_due() {
   if (retry_queue_.size() == 0 && !line_.next_due()) return;
   const auto now = Clock::now();
-  line_.wake(now);
+  if (!changes_.paused()) line_.wake(now);
   while (auto call = retry_queue_.pop(now)) {
     line_.push_again(**call);
     waiting_.fetch_add(1, std::memory_order_relaxed);
@@ -377,7 +379,7 @@ void CurlCallStage::start_waiting() {
   stop_when_spent();
   gate_.tell_settled();  // first of all: what was settled a moment ago and is due again needs a new mark
   const auto now = Clock::now();
-  for (auto wanted = gate_.wants(value_of(active_)); wanted > 0; --wanted) {
+  for (auto more = wanted(); more > 0; --more) {
     Call* const call = line_.next(now);
     if (call == nullptr) break;
     gate_.let_in(*call);
@@ -405,7 +407,7 @@ void CurlCallStage::start_waiting() {
     begin(*call, *transfer);
   }
   // What comes of a serial stream may have to wait: not to be marked with its save.
-  if (line_.size() == 0 && !serial_.on()) gate_.give_room(value_of(active_));
+  if (line_.size() == 0 && !serial_.on() && !changes_.paused()) gate_.give_room(value_of(active_));
 }
 
 /// Somebody waits for a call that the budget does not allow any more.
@@ -463,9 +465,8 @@ void CurlCallStage::finish(Transfer& transfer, CURLcode code) {
                   .left = transfer.left(),
                   .elapsed = std::chrono::ceil<milliseconds>(now - call.begun)};
   std::string text;
-  if (failure != Failure::none) {
+  if (failure != Failure::none)
     text.append(host_text(*call.host)).append(": ").append(transfer.failure_text(failure, code));
-  }
   transfer.end();
   idle_.push_back(&transfer);
   active_.store(value_of(active_) - 1, std::memory_order_relaxed);
@@ -523,9 +524,8 @@ void CurlCallStage::end_idle() {
   if (!setup_.waits_with_limit() || value_of(active_) == 0) return;
   const auto now = Clock::now();
   if (now < look_for_idle_at_) return;
-  const auto next =
+  look_for_idle_at_ =
       end_late(transfers_, setup_.options, now, [this](Transfer& late) { finish(late, CURLE_OPERATION_TIMEDOUT); });
-  look_for_idle_at_ = next;
 }
 
 void CurlCallStage::settle(Call& call, const Attempt& attempt, std::string failure_text) {
@@ -587,7 +587,7 @@ Result<std::unique_ptr<CallPart>> make_call_part(const Options& options, SendLog
   auto surroundings = look_around(options, parts);
   if (!surroundings) return std::unexpected(surroundings.error());
   const std::uint64_t seed = options.seed != 0 ? options.seed : std::random_device{}();
-  return std::make_unique<CurlCallStage>(std::move(*surroundings), borrowed_log, seed);
+  return std::make_unique<CurlCallStage>(std::move(*surroundings), borrowed_log, seed, parts);
 }
 
 Result<std::unique_ptr<CallStage>> make_call_stage(const Options& options, SendLog* borrowed_log) {

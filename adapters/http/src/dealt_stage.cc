@@ -114,6 +114,7 @@ class DealtStage final : public CallStage {
     return sum;
   }
   [[nodiscard]] Stats stats() const override;
+  [[nodiscard]] Result<void> change(const Changes& changes) override;
 
  private:
   std::unique_ptr<SharedLog> log_;  // outlives the parts; null: there is no log
@@ -165,6 +166,23 @@ Stats DealtStage::stats() const {
   sum.attempt_p90_ms = LatencyHistogram::percentile_ms(latencies, 0.9);
   sum.attempt_p99_ms = LatencyHistogram::percentile_ms(latencies, 0.99);
   return sum;
+}
+
+Result<void> DealtStage::change(const Changes& changes) {
+  const auto parts = static_cast<unsigned>(parts_.size());
+  const bool paced =
+      (changes.rate && changes.rate->count > 0) || (changes.rate_tokens && changes.rate_tokens->count > 0);
+  if (paced) return failure(ErrorCode::usage, "rates need a single thread of calls");
+  if (changes.parallel_max && *changes.parallel_max < parts)
+    return failure(ErrorCode::usage, "parallel_max is " + std::to_string(*changes.parallel_max) + ", less than the " +
+                                         std::to_string(parts) + " threads of calls that share it");
+  for (unsigned i = 0; i < parts; ++i) {
+    Changes own = changes;
+    if (own.parallel_max) own.parallel_max = http::share_of(*own.parallel_max, parts, i);
+    // What one part refuses all refuse, and the first is asked first.
+    if (auto changed = parts_[i]->change(own); !changed) return changed;
+  }
+  return {};
 }
 
 /// A function that several loops may call at once.

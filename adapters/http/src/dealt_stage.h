@@ -11,6 +11,7 @@
 
 #include <pawl/http.h>
 
+#include "changes.h"
 #include "latency.h"
 
 namespace pawl::http {
@@ -18,8 +19,21 @@ namespace pawl::http {
 /// A call stage with one event loop.
 class CallPart : public CallStage {
  public:
+  CallPart(const Options& options, unsigned parts) : changes_(options, parts) {}
+
+  [[nodiscard]] Result<void> change(const Changes& changes) override {
+    auto asked = changes_.ask(changes);
+    if (asked) wake();
+    return asked;
+  }
   /// How long its attempts took. Any thread, as long as the stage lives.
   [[nodiscard]] virtual const LatencyHistogram& latency() const noexcept = 0;
+
+ protected:
+  /// Makes the loop turn. Any thread.
+  virtual void wake() noexcept = 0;
+
+  PendingChanges changes_;
 };
 
 /// `parts`: of how many it is one. REQUIRES: valid options, whose limits are this part's own. Errors: as

@@ -118,6 +118,17 @@ void LaneGate::start_gently() noexcept {
   if (window_ >= parallel_max_) window_ = kNoWindow;
 }
 
+void LaneGate::set_rules(const LaneRules& rules, Rates rates, Time now) noexcept {
+  parallel_max_ = rules.parallel_max;
+  if (window_ >= parallel_max_) window_ = kNoWindow;
+  if (adaptive_) adaptive_->set_most(rules.parallel_max);
+  if (rates == Rates::same) return;
+  rate_ = RateBucket(rules.rate);
+  rate_tokens_ = RateBucket(rules.rate_tokens);
+  rate_.empty(now);
+  rate_tokens_.empty(now);
+}
+
 LaneGate::Time LaneGate::quiet_until() const noexcept {
   Time until = paused_until_;
   if (allowance_ <= 0) until = std::max(until, quota_until_);

@@ -75,6 +75,10 @@ class LaneGate {
   /// The origin is back after a while: begin gently.
   void start_gently() noexcept;
 
+  /// Other rules from now on, with what was learnt. New rates begin with nothing saved up.
+  enum class Rates : std::uint8_t { same, fresh };
+  void set_rules(const LaneRules& rules, Rates rates, Time now) noexcept;
+
   /// Most calls at once as of now; 0: no bound of the lane's own.
   [[nodiscard]] unsigned limit() const noexcept;
   /// Until when nothing leaves for a reason that only time mends; in the past: there is none.

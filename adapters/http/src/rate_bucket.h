@@ -28,6 +28,9 @@ class RateBucket {
     burst_ = rate.burst > 0 ? rate.burst : std::max(1.0, per_second);
   }
 
+  /// Nothing is saved up as of `now`.
+  void empty(Time now) noexcept { full_at_ = now + cost(burst_); }
+
   [[nodiscard]] bool limited() const noexcept { return each_ns_ > 0; }
 
   /// The earliest time, `now` or later, at which `amount` may be taken.

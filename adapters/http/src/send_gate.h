@@ -37,6 +37,13 @@ class SendGate final : public SendSink {
         most_(parallel_max + ahead_),
         at_once_(std::min(parallel_max, at_once)) {}
 
+  /// As when it was made. What is held already stays.
+  void set_limits(std::size_t parallel_max, std::size_t at_once, std::size_t ahead_max) noexcept {
+    ahead_ = borrowed_log_ == nullptr ? 0 : std::min(parallel_max, ahead_max);
+    most_ = parallel_max + ahead_;
+    at_once_ = std::min(parallel_max, at_once);
+  }
+
   void attach() noexcept {
     if (borrowed_log_ != nullptr) borrowed_log_->attach_sender(*this);
   }
@@ -123,11 +130,11 @@ class SendGate final : public SendSink {
  private:
   SendLog* const borrowed_log_;
   Wire& wire_;
-  const std::size_t ahead_;    // stand ready beyond those on the wire
-  const std::size_t most_;     // on the wire and here
-  const std::size_t at_once_;  // room is given for
-  Inbox<Task> marked_;         // put in by the log's thread
-  CallList asked_;             // handed to the log, in order
+  std::size_t ahead_;    // stand ready beyond those on the wire
+  std::size_t most_;     // on the wire and here
+  std::size_t at_once_;  // room is given for
+  Inbox<Task> marked_;   // put in by the log's thread
+  CallList asked_;       // handed to the log, in order
   CallList ready_;
   std::size_t asked_count_ = 0, ready_count_ = 0;
   std::size_t room_given_ = 0;  // of it, what no task has come for

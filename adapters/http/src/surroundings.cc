@@ -43,7 +43,8 @@ bool proxies_in_environment() noexcept {
   return false;
 }
 
-/// How many connections each shard of one of so many parts may keep within the process's limit of descriptors.
+}  // namespace
+
 Result<long> connections_per_shard(unsigned parallel_max, unsigned parts) {
   constexpr std::uint64_t kMost = 64;
   constexpr std::uint64_t kOthers = 64;   // journal, git, input, the resolver's
@@ -61,8 +62,6 @@ Result<long> connections_per_shard(unsigned parallel_max, unsigned parts) {
   // Half of what is there: idle connections to other hosts are a convenience.
   return static_cast<long>(std::clamp<std::uint64_t>(limit.rlim_cur / 2 / shards, least, kMost));
 }
-
-}  // namespace
 
 Result<Surroundings> look_around(const Options& options, unsigned parts) {
   TransferSetup setup;

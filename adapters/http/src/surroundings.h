@@ -21,6 +21,10 @@ struct Surroundings {
   std::unique_ptr<Wire> wire;
 };
 
+/// How many connections each shard of one of so many parts may keep within the process's limit of descriptors. Errors:
+/// usage (it allows too few), io.
+[[nodiscard]] Result<long> connections_per_shard(unsigned parallel_max, unsigned parts);
+
 /// `parts`: how many stages like this one share the process's descriptors. Errors: as make_call_stage().
 [[nodiscard]] Result<Surroundings> look_around(const Options& options, unsigned parts);
 

@@ -295,6 +295,16 @@ void WaitLine::drop_turns(Host& host) noexcept {
   while (host.first_turn != nullptr) static_cast<void>(pop_turn(host));
 }
 
+void WaitLine::set_rules(const LineRules& rules, LaneGate::Rates rates, Time now) {
+  rules_ = rules;
+  for_each_host([&](Host& host) {
+    for (auto& [model, lane] : host.lanes) {
+      lane->gate.set_rules(rules.lane, rates, now);
+      offer(*lane, now);
+    }
+  });
+}
+
 std::vector<LaneStats> WaitLine::lane_stats(std::size_t most, Time now) const {
   std::vector<const Lane*> busy, idle;
   for (const auto& [origin, host] : hosts_) {

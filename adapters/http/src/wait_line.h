@@ -209,6 +209,9 @@ class WaitLine {
     while (Call* call = given.pop()) give(*call);
   }
 
+  /// Other rules from now on, for lanes that are there and lanes to come. Breakers go on by theirs.
+  void set_rules(const LineRules& rules, LaneGate::Rates rates, Time now);
+
   /// Most calls at one host at a time.
   [[nodiscard]] unsigned host_max() const noexcept { return host_max_; }
   /// Calls that wait, parked ones included.

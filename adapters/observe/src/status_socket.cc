@@ -1,13 +1,12 @@
-#include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/time.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -15,7 +14,7 @@
 #include <pawl/observe.h>
 #include <pawl/thread.h>
 
-#include "socket_path.h"
+#include "local_listener.h"
 #include "thread_signals.h"
 
 namespace pawl::observe {
@@ -23,35 +22,10 @@ namespace pawl::observe {
 namespace {
 
 constexpr std::string_view kSocketName = "status.sock";
-constexpr int kBacklog = 64;
 constexpr std::size_t kLongestStatus = 1024 * 1024;
 
 Error error_at(const std::filesystem::path& folder, std::string_view what, int number) {
   return {ErrorCode::io, std::string(what) + " " + (folder / kSocketName).string(), number};
-}
-
-UniqueFd new_socket(int flags) { return UniqueFd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0)); }
-
-// Makes way for a new socket: removes one that nobody serves. Two processes cannot do this at once: the repository's
-// lock is taken before.
-Result<void> remove_stale(const std::filesystem::path& folder, const SocketAddress& address) {
-  struct stat found{};
-  if (::fstatat(address.folder.get(), kSocketName.data(), &found, AT_SYMLINK_NOFOLLOW) != 0) {
-    if (errno == ENOENT) return {};
-    return std::unexpected(error_at(folder, "cannot look at", errno));
-  }
-  if (!S_ISSOCK(found.st_mode))
-    return std::unexpected(error_at(folder, "something that is no socket is in the way:", EEXIST));
-  const UniqueFd probe = new_socket(SOCK_NONBLOCK);
-  if (!probe.valid()) return std::unexpected(error_at(folder, "cannot make a socket for", errno));
-  const bool served = ::connect(probe.get(), address.get(), address.length) == 0 || errno == EAGAIN;
-  if (served) {
-    return failure(ErrorCode::locked, "another process serves " + (folder / kSocketName).string(), EADDRINUSE);
-  }
-  if (::unlinkat(address.folder.get(), kSocketName.data(), 0) != 0 && errno != ENOENT) {
-    return std::unexpected(error_at(folder, "cannot replace", errno));
-  }
-  return {};
 }
 
 void send_all(int fd, std::string_view text) noexcept {
@@ -67,10 +41,8 @@ void send_all(int fd, std::string_view text) noexcept {
 }  // namespace
 
 struct StatusSocket::Impl {
-  SocketAddress address;
-  UniqueFd listener;
+  std::optional<LocalListener> listener;
   UniqueFd wake;
-  struct stat made{};  // what bind() put in the folder
   std::function<RunView()> sample;
   Pace pace;
   std::thread thread;
@@ -84,7 +56,7 @@ struct StatusSocket::Impl {
   void serve() {
     constexpr int kPaceMs = 1000;
     constexpr int kRestMs = 100;
-    std::array<pollfd, 2> polled = {pollfd{wake.get(), POLLIN, 0}, pollfd{listener.get(), POLLIN, 0}};
+    std::array<pollfd, 2> polled = {pollfd{wake.get(), POLLIN, 0}, pollfd{listener->fd(), POLLIN, 0}};
     while (true) {
       const int ready = ::poll(polled.data(), polled.size(), kPaceMs);
       if (ready < 0 && errno != EINTR) return;  // cannot happen with valid arguments
@@ -93,7 +65,7 @@ struct StatusSocket::Impl {
         static_cast<void>(view());  // keeps the rate's window filled
         continue;
       }
-      const UniqueFd peer(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+      const UniqueFd peer = listener->accept();
       if (peer.valid()) {
         send_all(peer.get(), to_json(view()) + "\n");
       } else if (errno != EINTR && errno != EAGAIN && errno != ECONNABORTED) {
@@ -109,24 +81,11 @@ Result<std::unique_ptr<StatusSocket>> StatusSocket::open(const std::filesystem::
                                                          std::function<RunView()> sample) {
   auto impl = std::make_unique<Impl>();
   impl->sample = std::move(sample);
-  auto address = address_in(folder, kSocketName);
-  if (!address) return std::unexpected(address.error());
-  impl->address = std::move(*address);
-  if (auto cleared = remove_stale(folder, impl->address); !cleared) return std::unexpected(cleared.error());
-
-  impl->listener = new_socket(SOCK_NONBLOCK);
+  auto listener = LocalListener::open(folder, kSocketName);
+  if (!listener) return std::unexpected(listener.error());
+  impl->listener.emplace(std::move(*listener));
   impl->wake = UniqueFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!impl->listener.valid() || !impl->wake.valid()) {
-    return std::unexpected(error_at(folder, "cannot make a socket for", errno));
-  }
-  const int fd = impl->listener.get();
-  // On Linux bind() takes the mode from the socket itself, so the file is never open to others, and the process-wide
-  // umask is left alone.
-  if (::fchmod(fd, 0600) != 0 || ::bind(fd, impl->address.get(), impl->address.length) != 0 ||
-      ::fstatat(impl->address.folder.get(), kSocketName.data(), &impl->made, AT_SYMLINK_NOFOLLOW) != 0 ||
-      ::listen(fd, kBacklog) != 0) {
-    return std::unexpected(error_at(folder, "cannot serve", errno));
-  }
+  if (!impl->wake.valid()) return std::unexpected(error_at(folder, "cannot make an eventfd for", errno));
   auto* const serving = impl.get();
   const SignalsBlocked blocked;
   serving->thread = std::thread([serving] {
@@ -141,17 +100,12 @@ StatusSocket::~StatusSocket() {
   // An eventfd takes one more unless its counter is full, and then it is readable already.
   static_cast<void>(!::write(impl_->wake.get(), &one, sizeof(one)));
   impl_->thread.join();
-  struct stat found{};
-  const int folder = impl_->address.folder.get();
-  const bool ours = ::fstatat(folder, kSocketName.data(), &found, AT_SYMLINK_NOFOLLOW) == 0 &&
-                    found.st_ino == impl_->made.st_ino && found.st_dev == impl_->made.st_dev;
-  if (ours) ::unlinkat(folder, kSocketName.data(), 0);
 }
 
 Result<std::string> read_status(const std::filesystem::path& folder, std::chrono::milliseconds timeout) {
   const auto address = address_in(folder, kSocketName);
   if (!address) return std::unexpected(address.error());
-  const UniqueFd fd = new_socket(0);
+  const UniqueFd fd = local_socket();
   if (!fd.valid()) return std::unexpected(error_at(folder, "cannot make a socket for", errno));
   const auto whole = std::chrono::duration_cast<std::chrono::seconds>(timeout);
   const auto rest = std::chrono::duration_cast<std::chrono::microseconds>(timeout - whole);

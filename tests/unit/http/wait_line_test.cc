@@ -210,6 +210,22 @@ TEST_F(WaitLineTest, RateOfOneLaneDoesNotSlowAnother) {
   EXPECT_EQ(all_that_may_leave(line).size(), 2u);
 }
 
+TEST_F(WaitLineTest, NewRateHoldsForThoseWhoWaitAlready) {
+  LineRules paced = rules();
+  paced.lane.rate = {.count = 1, .per = std::chrono::hours(1), .burst = 1};
+  WaitLine line(paced);
+  for (int i = 0; i < 4; ++i) pushed(line, "a");
+  EXPECT_EQ(all_that_may_leave(line).size(), 1u);
+  paced.lane.rate = {.count = 10, .per = seconds(1), .burst = 1};
+  line.set_rules(paced, LaneGate::Rates::fresh, now_);
+  EXPECT_EQ(all_that_may_leave(line).size(), 0u) << "nothing is saved up";
+  now_ += milliseconds(100);
+  line.wake(now_);
+  EXPECT_EQ(all_that_may_leave(line).size(), 1u);
+  line.set_rules(rules(), LaneGate::Rates::fresh, now_);
+  EXPECT_EQ(all_that_may_leave(line).size(), 2u);
+}
+
 TEST_F(WaitLineTest, LanesTakeTurnsAtAFullHost) {
   WaitLine line(rules(2));
   for (int i = 0; i < 50; ++i) pushed(line, "api", "busy");

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -198,6 +199,14 @@ struct Stats {
 
 inline constexpr std::size_t kLaneStatsMax = 64;
 
+/// What can be changed while calls run; what is absent stays as it is.
+struct Changes {
+  std::optional<bool> paused;            // true: no call leaves; those on their way finish
+  std::optional<unsigned> parallel_max;  // as in Options; where it is lowered, calls beyond it finish
+  std::optional<Rate> rate;              // as in Options; a new rate begins with nothing saved up
+  std::optional<Rate> rate_tokens;
+};
+
 /// Calls go in lanes. A lane is an origin (scheme, host, port) and the `model` that a JSON body names, if it does. What
 /// a server says of its limits (429, Retry-After, retry-after-ms, x-ratelimit-…, RateLimit) holds for the lane: it
 /// pauses and then begins gently, its other calls wait in line, and calls that were under way when the lane learnt of
@@ -229,6 +238,11 @@ class PAWL_API CallStage : public Stage {
  public:
   /// Any thread; takes a mutex that the calling thread takes for moments, and only for events.
   [[nodiscard]] virtual Stats stats() const = 0;
+
+  /// Changes what calls go by, from the loop's next turn on. Any thread; takes a mutex that the calling thread takes
+  /// only after it. Errors: those of Options::validate(), and usage (too few file descriptors for `parallel_max`);
+  /// then nothing changes.
+  [[nodiscard]] virtual Result<void> change(const Changes& changes) = 0;
 };
 
 /// Makes a stage; its thread starts with attach(). With a log (null: none) no call leaves before its mark is safe, and
