@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "run_view.h"
+#include "web.h"
 
 namespace pawl::tool {
 
@@ -18,7 +19,7 @@ Observers::Observers(const RunOptions& options, View view, observe::Steering& bo
 
 Observers::~Observers() { stop(); }
 
-void Observers::start(const std::filesystem::path& private_folder) {
+void Observers::start(const std::filesystem::path& private_folder, std::unique_ptr<observe::WebServer> web) {
   auto status = observe::StatusSocket::open(private_folder, [this] {
     auto now = view_();
     (void)observe::notify_status(observe::render_plain(now, {}));
@@ -34,10 +35,15 @@ void Observers::start(const std::filesystem::path& private_folder) {
   else
     message(control.error().context);
   progress_->start();
+  web_ = std::move(web);
+  if (!web_) return;
+  message(web_notice(options_, *web_));
+  web_->start(view_, &borrowed_steering_);
 }
 
 void Observers::stop() {
   progress_->stop();
+  web_.reset();
   control_socket_.reset();
   status_socket_.reset();
 }

@@ -118,7 +118,7 @@ class Session final : public observe::Steering {
   http::CallStage* borrowed_call_ = nullptr;      // the engine's
   std::unique_ptr<Feeder> feeder_;
   SlowStreams slow_streams_;
-  std::unique_ptr<observe::WebServer> web_;  // listens from open() on
+  std::unique_ptr<observe::WebServer> web_;  // listens from open() on; the observers' from run() on
 
   std::atomic<std::uint64_t> held_{0};         // tasks that retired held; written by retired()
   std::atomic<bool> any_failure_held_{false};  // set by held_failure()
@@ -251,9 +251,7 @@ Result<void> Session::open() {
   if (!http) return std::unexpected(http.error());
   http_options_ = std::move(*http);
   if (auto valid = commit_options(options_, run_).validate(); !valid) return valid;
-  auto web = open_web(options_);
-  if (!web) return std::unexpected(web.error());
-  web_ = std::move(*web);
+  if (auto opened = open_web(options_, web_); !opened) return opened;
   // Inputs before the repository: a mistyped file name must not leave a repository behind.
   if (mode_ == Mode::run) {
     auto readers = open_inputs(options_, stop_inputs_.fd());
@@ -515,11 +513,7 @@ int Session::run() {
   if (!signals) return complain(signals.error().context), exit_code_of(signals.error());
   start_feeding();
   // From here on other threads look at the feeder through view().
-  observers_->start(repository_->private_folder());
-  if (web_) {
-    complain(web_notice(options_, *web_));
-    web_->start([this] { return view(); }, this);
-  }
+  observers_->start(repository_->private_folder(), std::move(web_));
   end_with_time_budget();
   (void)observe::notify_ready();
   feeder_->wait();
@@ -537,7 +531,6 @@ int Session::finish() {
     controllable_ = false;
   }
   observers_->stop();
-  web_.reset();
   const auto calls = borrowed_call_->stats();
   const auto feed_error = feeder_->error();
   const bool complete = feeder_->complete();

@@ -5,17 +5,18 @@
 
 namespace pawl::tool {
 
-Result<std::unique_ptr<observe::WebServer>> open_web(const RunOptions& options) {
-  if (options.metrics.empty() || options.metrics == kNoMetrics) return nullptr;
-  observe::WebServer::Options web;
+Result<void> open_web(const RunOptions& options, std::unique_ptr<observe::WebServer>& web) {
+  if (options.metrics.empty() || options.metrics == kNoMetrics) return {};
+  observe::WebServer::Options server;
   auto listen = observe::parse_listen_address(options.metrics);
   if (!listen) return failure(ErrorCode::usage, "--metrics: " + listen.error().context);
-  web.listen = std::move(*listen);
+  server.listen = std::move(*listen);
   std::error_code problem;
-  web.title = std::filesystem::absolute(options.repo, problem).lexically_normal().string();
-  auto opened = observe::WebServer::open(web);
+  server.title = std::filesystem::absolute(options.repo, problem).lexically_normal().string();
+  auto opened = observe::WebServer::open(server);
   if (!opened) return failure(opened.error().code, "--metrics: " + opened.error().context);
-  return opened;
+  web = std::move(*opened);
+  return {};
 }
 
 std::string web_notice(const RunOptions& options, const observe::WebServer& web) {
