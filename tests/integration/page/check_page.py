@@ -59,7 +59,7 @@ class Browser:
         log = open(folder / "chromedriver.log", "w", encoding="utf-8")
         self.driver = subprocess.Popen(["chromedriver", "--port=0"], stdout=subprocess.PIPE, stderr=log, text=True)
         for line in self.driver.stdout:
-            if found := re.search(r"on port (\d+)", line):
+            if found := re.search(r"successfully on port (\d+)", line):
                 self.base = f"http://127.0.0.1:{found[1]}"
                 break
         arguments = ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu",
