@@ -18,17 +18,19 @@ namespace pawl::tool {
 /// forgotten first.
 class ErrorLog {
  public:
-  void note(std::string_view text) {
+  /// `record`: path of the record that tells more of it; may be empty.
+  void note(std::string_view text, std::string_view record = {}) {
     const auto now = std::chrono::steady_clock::now();
     const std::lock_guard lock(mutex_);
     const auto known = std::ranges::find(entries_, text, &Entry::text);
     if (known != entries_.end()) {
       ++known->count;
       known->last = now;
+      known->record = record;
       return;
     }
     if (entries_.size() >= observe::kErrorsShown) entries_.erase(std::ranges::min_element(entries_, {}, &Entry::last));
-    entries_.push_back({std::string(text), 1, now});
+    entries_.push_back({std::string(text), 1, now, std::string(record)});
   }
 
   /// The latest first.
@@ -43,7 +45,8 @@ class ErrorLog {
     std::vector<observe::ErrorView> shown;
     for (Entry& entry : entries)
       shown.push_back({std::move(entry.text), entry.count,
-                       std::chrono::duration_cast<std::chrono::milliseconds>(std::max(now, entry.last) - entry.last)});
+                       std::chrono::duration_cast<std::chrono::milliseconds>(std::max(now, entry.last) - entry.last),
+                       std::move(entry.record)});
     return shown;
   }
 
@@ -52,6 +55,7 @@ class ErrorLog {
     std::string text;
     std::uint64_t count = 0;
     std::chrono::steady_clock::time_point last{};
+    std::string record;
   };
   mutable std::mutex mutex_;
   std::vector<Entry> entries_;  // guarded by mutex_

@@ -4,6 +4,7 @@
 
 #include "run_view.h"
 #include "shell/shell.h"
+#include "web.h"
 
 namespace pawl::tool {
 
@@ -22,7 +23,7 @@ Observers::Observers(const RunOptions& options, View view, observe::Steering& bo
 
 Observers::~Observers() { stop(); }
 
-void Observers::start(const std::filesystem::path& private_folder) {
+void Observers::start(const std::filesystem::path& private_folder, std::unique_ptr<observe::WebServer> web) {
   auto status = observe::StatusSocket::open(private_folder, [this] {
     auto now = view_();
     (void)observe::notify_status(observe::render_plain(now, {}));
@@ -39,11 +40,16 @@ void Observers::start(const std::filesystem::path& private_folder) {
     message(control.error().context);
   progress_->start();
   if (borrowed_shell_ != nullptr) borrowed_shell_->begin({view_, &borrowed_steering_});
+  web_ = std::move(web);
+  if (!web_) return;
+  message(web_notice(options_, *web_));
+  web_->start(view_, &borrowed_steering_);
 }
 
 void Observers::stop() {
   if (borrowed_shell_ != nullptr) borrowed_shell_->end();
   progress_->stop();
+  web_.reset();
   control_socket_.reset();
   status_socket_.reset();
 }
@@ -60,7 +66,7 @@ std::optional<Result<void>> Observers::set(std::string_view, std::string_view) {
 void Observers::retired(const Task& task) {
   if (borrowed_shell_ != nullptr) borrowed_shell_->announce(task);
   if (task.committed) {
-    if (!task.outcome.success()) errors_.note(failure_text(task));
+    if (!task.outcome.success()) errors_.note(failure_text(task), record_of(task, options_));
   } else if (task.error && task.error->code != ErrorCode::cancelled) {
     errors_.note(task.error->context);
   }

@@ -18,6 +18,7 @@
 #include <pawl/observe.h>
 #include <pawl/steering.h>
 #include <pawl/task.h>
+#include <pawl/web.h>
 
 #include "error_log.h"
 #include "options.h"
@@ -40,7 +41,8 @@ class Observers {
   Observers& operator=(const Observers&) = delete;
 
   /// Starts all, once the view may be asked for. What cannot start is said and does without: the run does not need it.
-  void start(const std::filesystem::path& private_folder);
+  /// `web` (null: none) listens already.
+  void start(const std::filesystem::path& private_folder, std::unique_ptr<observe::WebServer> web);
   /// Ends all; afterwards the view is not asked for any more, and nobody steers. Idempotent; messages still come out.
   void stop();
 
@@ -69,6 +71,7 @@ class Observers {
   std::unique_ptr<observe::Progress> progress_;
   std::unique_ptr<observe::StatusSocket> status_socket_;
   std::unique_ptr<observe::ControlSocket> control_socket_;
+  std::unique_ptr<observe::WebServer> web_;
 };
 
 }  // namespace pawl::tool

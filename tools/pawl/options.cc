@@ -350,6 +350,13 @@ void add_shared_options(CLI::App& command, RunOptions& options) {
       ->type_name("TIME")
       ->group("Run");
   command.add_flag("-q,--quiet", options.quiet, "show errors only")->group("Run");
+  command
+      .add_option("--metrics", options.metrics,
+                  "serve Prometheus metrics (/metrics), the status as JSON (/status.json) and a page that shows and "
+                  "steers the run (/) on this port of this machine; 0: any port. With the IP address of a network, "
+                  "for everybody there to read. off: no longer")
+      ->type_name("[IP:]PORT")
+      ->group("Run");
   command.add_option("--progress", options.progress, "what to show on standard error while it runs")
       ->check(CLI::IsMember({"auto", "json"}))
       ->capture_default_str()

@@ -13,6 +13,8 @@
 
 namespace pawl::tool {
 
+inline constexpr const char* kNoMetrics = "off";
+
 struct RunOptions {
   // What to do
   std::vector<std::string> inputs;  // files, folders, "-"
@@ -92,6 +94,7 @@ struct RunOptions {
   std::string log_format = "text";
   std::string log_level = "info";
   std::string joblog;
+  std::string metrics;  // where they are served; empty or kNoMetrics: nowhere
   // Not on the command line: what the repository remembers of the run before
   std::uint64_t last_run = 0;  // TaskId::run
 };

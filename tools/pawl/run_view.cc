@@ -7,6 +7,8 @@
 #include <string_view>
 #include <utility>
 
+#include <pawl/git.h>
+
 namespace pawl::tool {
 
 namespace {
@@ -40,6 +42,10 @@ void show_calls(observe::RunView& view, http::Stats calls, const RunOptions& opt
   view.latency = {calls.attempt_p50_ms, calls.attempt_p90_ms, calls.attempt_p99_ms, calls.attempt_p999_ms,
                   calls.attempt_max_ms};
   view.call.latency = view.latency;
+  for (std::size_t i = 0; i < http::kAttemptBounds.size(); ++i)
+    view.call_times.buckets.push_back({http::kAttemptBounds[i], calls.attempt_times.at_most[i]});
+  view.call_times.count = calls.attempt_times.count;
+  view.call_times.sum_s = calls.attempt_times.sum_s;
   view.budget = {calls.attempts_sent, options.budget_calls, calls.tokens, options.budget_tokens,
                  options.budget_time.value};
   if (status.call.delayed != 0 || calls.lanes_held != 0) view.note = std::move(calls.last_event);
@@ -59,6 +65,11 @@ std::string failure_in_raw(const Task& task) {
   return outcome.kind == Outcome::Kind::answered
              ? fmt::format("{}: status {}, not stored", task.request.url, outcome.status_code)
              : fmt::format("{}: {}, not stored", task.request.url, outcome.error_code);
+}
+
+std::string record_of(const Task& task, const RunOptions& options) {
+  if (options.layout == "raw") return {};
+  return git::record_path(task.request.stream, task.request.position, task.request.id);
 }
 
 std::vector<observe::StreamView> SlowStreams::look(const Engine& engine) {

@@ -23,6 +23,9 @@ void show_calls(observe::RunView& view, http::Stats calls, const RunOptions& opt
 /// Layout raw keeps no record of a failure, so it is said. Pure.
 [[nodiscard]] std::string failure_in_raw(const Task& task);
 
+/// Where the record of a committed task lies in the repository; empty: layout raw keeps none. Pure.
+[[nodiscard]] std::string record_of(const Task& task, const RunOptions& options);
+
 /// The streams that wait longest, looked for at most once a second: it looks at every task in flight.
 class SlowStreams {
  public:

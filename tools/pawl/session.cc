@@ -27,6 +27,7 @@
 #include "shell/shell.h"
 #include "signals.h"
 #include "stages.h"
+#include "web.h"
 
 namespace pawl::tool {
 namespace {
@@ -107,6 +108,7 @@ class Session final : public observe::Steering {
   http::CallStage* borrowed_call_ = nullptr;      // the engine's
   std::unique_ptr<Feeder> feeder_;
   SlowStreams slow_streams_;
+  std::unique_ptr<observe::WebServer> web_;  // listens from open() on; the observers' from run() on
 
   std::atomic<std::uint64_t> held_{0};         // tasks that retired held; written by retired()
   std::atomic<bool> any_failure_held_{false};  // set by held_failure()
@@ -248,6 +250,7 @@ Result<void> Session::open() {
   if (!log) return std::unexpected(log.error());
   log_ = std::move(*log);
   if (auto valid = commit_options(options_, run_).validate(); !valid) return valid;
+  if (auto opened = open_web(options_, web_); !opened) return opened;
   // Inputs before the repository: a mistyped file name must not leave a repository behind.
   if (mode_ == Mode::run) {
     auto readers = open_inputs(options_, stop_inputs_.fd());
@@ -526,7 +529,7 @@ int Session::run() {
   log_->began(run_, borrowed_journal_->left(), repository_->branch());
   start_feeding();
   // From here on other threads look at the feeder through view().
-  observers_->start(repository_->private_folder());
+  observers_->start(repository_->private_folder(), std::move(web_));
   end_with_time_budget();
   (void)observe::notify_ready();
   feeder_->wait();

@@ -119,6 +119,7 @@ void each_setting(Options& options, Visit&& visit) {
   visit("log-format", options.log_format);
   visit("log-level", options.log_level);
   visit("joblog", options.joblog);
+  visit("metrics", options.metrics);
   visit("last-run", options.last_run);
 }
 

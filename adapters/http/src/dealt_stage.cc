@@ -159,6 +159,7 @@ Stats DealtStage::stats() const {
       sum.last_event = std::move(one.last_event);
     }
     latencies.push_back(&part->latency());
+    part->latency().add_to(sum.attempt_times);
   }
   sum.lanes_held = held_among(sum.lanes);
   sum.attempt_p50_ms = LatencyHistogram::percentile_ms(latencies, 0.5);

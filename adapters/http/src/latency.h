@@ -7,8 +7,11 @@
 #include <atomic>
 #include <bit>
 #include <chrono>
+#include <cmath>
 #include <cstdint>
 #include <span>
+
+#include <pawl/http.h>
 
 namespace pawl::http {
 
@@ -19,6 +22,7 @@ class LatencyHistogram {
     const auto count = std::chrono::duration_cast<std::chrono::microseconds>(duration).count();
     const std::uint64_t value = count > 0 ? static_cast<std::uint64_t>(count) : 0;
     bump(counts_[bucket(value)]);
+    sum_us_.store(sum_us_.load(std::memory_order_relaxed) + value, std::memory_order_relaxed);  // as in bump()
     if (value > max_.load(std::memory_order_relaxed)) max_.store(value, std::memory_order_relaxed);
   }
 
@@ -49,6 +53,20 @@ class LatencyHistogram {
     return static_cast<double>(max_.load(std::memory_order_relaxed)) / 1000;
   }
 
+  /// Adds the records to `times`. Any thread.
+  void add_to(AttemptTimes& times) const noexcept {
+    std::uint64_t seen = 0;
+    std::size_t i = 0;
+    for (std::size_t bound = 0; bound < kAttemptBounds.size(); ++bound) {
+      const auto most = static_cast<std::uint64_t>(std::llround(kAttemptBounds[bound] * 1e6));
+      for (; i < kBuckets && upper_bound(i) <= most; ++i) seen += counts_[i].load(std::memory_order_relaxed);
+      times.at_most[bound] += seen;
+    }
+    for (; i < kBuckets; ++i) seen += counts_[i].load(std::memory_order_relaxed);
+    times.count += seen;
+    times.sum_s += static_cast<double>(sum_us_.load(std::memory_order_relaxed)) / 1e6;
+  }
+
  private:
   static constexpr unsigned kSubBits = 5;
   static constexpr unsigned kOctaves = 35;  // up to 2^39 µs, six days
@@ -73,6 +91,7 @@ class LatencyHistogram {
   static constexpr std::size_t kBuckets = std::size_t{kOctaves + 1} << kSubBits;
   std::array<std::atomic<std::uint64_t>, kBuckets> counts_{};
   std::atomic<std::uint64_t> max_{0};
+  std::atomic<std::uint64_t> sum_us_{0};
 };
 
 }  // namespace pawl::http

@@ -72,6 +72,7 @@ class StageCounts {
     stats.attempt_p99_ms = latency.percentile_ms(0.99);
     stats.attempt_p999_ms = latency.percentile_ms(0.999);
     stats.attempt_max_ms = latency.max_ms();
+    latency.add_to(stats.attempt_times);
     const std::lock_guard lock(mutex_);
     stats.lanes = lanes_;
     stats.lanes_held = held_among(lanes_);

@@ -71,6 +71,7 @@ void add_errors(JsonWriter& json, const std::vector<ErrorView>& errors) {
     json.field("text", error.text);
     json.field("count", error.count);
     json.field("last_ms_ago", whole_ms(error.last_ago));
+    if (!error.record.empty()) json.field("record", error.record);
     json.end();
   }
   json.end_list();

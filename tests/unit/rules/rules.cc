@@ -26,6 +26,8 @@ constexpr std::array kThirdParties = {
     ThirdParty{"zlib.h", {"adapters/git/", "adapters/http/"}},
     ThirdParty{"openssl/", {"adapters/git/", "adapters/http/", "tools/"}},
     ThirdParty{"simdjson.h", {"adapters/input/", "adapters/git/"}},
+    ThirdParty{"civetweb.h", {"adapters/observe/"}},
+    ThirdParty{"prometheus/", {"adapters/observe/"}},
     ThirdParty{"CLI/", {"tools/"}},
     ThirdParty{"fmt/", {"tools/"}},
     ThirdParty{"histedit.h", {"tools/pawl/shell/"}},

@@ -8,6 +8,7 @@
 // memory whole, bounded by `response_bytes_max`), and for a handful of calls where one blocking handle will do.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -176,6 +177,17 @@ struct LaneStats {
   BreakerState breaker = BreakerState::closed;  // its origin's
 };
 
+/// Bounds of AttemptTimes, in seconds.
+inline constexpr std::array<double, 18> kAttemptBounds = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
+                                                          1,     2.5,    5,     10,   25,    60,   120, 300,  600};
+
+/// How many attempts took at most so long. A bound is met to within 4 %: those just below it may be missing.
+struct AttemptTimes {
+  std::array<std::uint64_t, kAttemptBounds.size()> at_most{};  // each counts all the ones before it, too
+  std::uint64_t count = 0;
+  double sum_s = 0;
+};
+
 /// Monotonic counts since the stage was made, and how long attempts took.
 struct Stats {
   std::uint64_t attempts_started = 0;
@@ -191,6 +203,7 @@ struct Stats {
   double attempt_p99_ms = 0;
   double attempt_p999_ms = 0;  // 99.9 %
   double attempt_max_ms = 0;
+  AttemptTimes attempt_times;
   std::vector<LaneStats> lanes;  // at most kLaneStatsMax, those in use first; as they were when this was last asked for
   std::uint64_t lanes_held = 0;  // of them, those that are paused or whose host is down
   std::uint64_t events = 0;      // how often last_event has been set

@@ -49,6 +49,17 @@ struct LatencyView {
   double max_ms = 0;
 };
 
+/// How many durations were at most so long.
+struct HistogramView {
+  struct Bucket {
+    double at_most_s = 0;
+    std::uint64_t count = 0;  // those of the shorter buckets included
+  };
+  std::vector<Bucket> buckets;  // ascending
+  std::uint64_t count = 0;      // of all
+  double sum_s = 0;
+};
+
 /// One of the three stages in which tasks wait: what is in it, how quickly it gives tasks on.
 struct StageView {
   std::uint64_t depth = 0;  // tasks in it: the three depths are what is in flight
@@ -72,6 +83,7 @@ struct ErrorView {
   std::string text;  // one line
   std::uint64_t count = 0;
   std::chrono::milliseconds last_ago{0};
+  std::string record{};  // path of the last one's record in the repository; empty: it has none
 };
 
 /// A stream whose oldest task has been in one place for long.
@@ -110,6 +122,7 @@ struct PAWL_API RunView {
   std::optional<std::chrono::seconds> eta_low, eta_high;  // between these it most likely is, see Pace
   bool paused = false;                                    // by a person: no new call leaves
   StageView save, call, commit;                           // commit: with what waits for its turn
+  HistogramView call_times;                               // of attempts; for metrics and history, not in to_json()
   std::vector<LaneView> lanes;                            // at most kLanesShown
   std::vector<ErrorView> errors;                          // at most kErrorsShown distinct ones, the latest first
   std::vector<StreamView> streams;                        // at most kStreamsShown, the longest wait first
