@@ -1,5 +1,3 @@
-#define OPENSSL_SUPPRESS_DEPRECATED  // unlike EVP, the old API allocates nothing and cannot fail
-
 #include "object_id.h"
 
 #include <git2.h>

@@ -1,5 +1,3 @@
-#define OPENSSL_SUPPRESS_DEPRECATED  // unlike EVP, the old API allocates nothing and cannot fail
-
 #include "pack_index.h"
 
 #include <openssl/sha.h>

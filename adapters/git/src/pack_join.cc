@@ -1,5 +1,4 @@
 // Many packs become one by concatenation: see PackFiles::join().
-#define OPENSSL_SUPPRESS_DEPRECATED  // unlike EVP, the old API allocates nothing and cannot fail
 
 #include <fcntl.h>
 #include <openssl/sha.h>
