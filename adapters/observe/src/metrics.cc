@@ -111,6 +111,7 @@ void add_stages(Families& out, const RunView& view) {
     out.value(stage.latency.p50_ms / 1000, {{"stage", name}, {"percentile", "50"}});
     out.value(stage.latency.p90_ms / 1000, {{"stage", name}, {"percentile", "90"}});
     out.value(stage.latency.p99_ms / 1000, {{"stage", name}, {"percentile", "99"}});
+    out.value(stage.latency.p999_ms / 1000, {{"stage", name}, {"percentile", "99.9"}});
     out.value(stage.latency.max_ms / 1000, {{"stage", name}, {"percentile", "100"}});
   }
   out.gauge("pawl_tasks_in_flight", "Tasks admitted and not retired.", view.status.in_flight());

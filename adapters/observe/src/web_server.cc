@@ -1,13 +1,16 @@
 // WebServer with civetweb: it reads requests and writes answers; what is answered is decided here. Nothing of its own
 // (files, CGI, CORS, passwords) is used: every request goes to begin_request.
 #include <civetweb.h>
+#include <netdb.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cerrno>
 #include <condition_variable>
 #include <cstring>
 #include <fstream>
@@ -21,6 +24,7 @@
 
 #include "history.h"
 #include "thread_signals.h"
+#include "unique_fd.h"
 #include "web_guard.h"
 #include "web_page.h"
 
@@ -79,6 +83,24 @@ std::string content_of(const char* file) {
   std::ostringstream text;
   text << in.rdbuf();
   return text.str();
+}
+
+/// Why nobody can listen there; empty if one can. The server's library says only that it cannot.
+std::string why_not(const ListenAddress& listen) {
+  addrinfo wanted{};
+  wanted.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE;
+  wanted.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  const int unknown = ::getaddrinfo(listen.host.c_str(), std::to_string(listen.port).c_str(), &wanted, &found);
+  if (unknown != 0) return ::gai_strerror(unknown);
+  const UniqueFd fd(::socket(found->ai_family, found->ai_socktype | SOCK_CLOEXEC, found->ai_protocol));
+  const int yes = 1;
+  if (fd.get() >= 0) ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+  const bool can =
+      fd.get() >= 0 && ::bind(fd.get(), found->ai_addr, found->ai_addrlen) == 0 && ::listen(fd.get(), 1) == 0;
+  const int why = errno;
+  ::freeaddrinfo(found);
+  return can ? std::string() : std::strerror(why);
 }
 
 // Another user of this machine can read the page, so the token alone does not say who asks.
@@ -283,8 +305,10 @@ Result<std::unique_ptr<WebServer>> WebServer::open(const Options& options) {
     impl->server = mg_start(&callbacks, impl.get(), settings);
   }
   impl->starting = false;
-  if (impl->server == nullptr)
-    return failure(ErrorCode::usage, "cannot serve metrics at " + listen + ": " + impl->problem);
+  if (impl->server == nullptr) {
+    const std::string why = why_not(options.listen);
+    return failure(ErrorCode::usage, "cannot serve metrics at " + listen + ": " + (why.empty() ? impl->problem : why));
+  }
   mg_server_port bound{};
   if (mg_get_server_ports(impl->server, 1, &bound) != 1)
     return failure(ErrorCode::io, "cannot serve metrics at " + listen + ": no port");

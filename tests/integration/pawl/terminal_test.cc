@@ -53,7 +53,7 @@ TEST_F(PawlTerminal, TopFollowsTheSizeAndGivesTheTerminalBack) {
 
   const auto began = std::chrono::steady_clock::now();
   const auto cleared = top.screen().times_cleared();
-  const std::vector<std::pair<std::size_t, std::size_t>> sizes = {{40, 8}, {132, 50}, {20, 3}, {80, 24}};
+  const std::vector<std::pair<std::size_t, std::size_t>> sizes = {{40, 8}, {132, 50}, {20, 5}, {80, 24}};
   for (const auto& [columns, rows] : sizes) {
     top.resize(columns, rows);
     ASSERT_TRUE(top.until([last = rows - 1](const TerminalScreen& screen) {
@@ -98,9 +98,9 @@ TEST_F(PawlTerminal, TopFollowsTheSizeAndGivesTheTerminalBack) {
 TEST_F(PawlTerminal, ShellAnnouncesAboveThePromptAndKeepsWhatIsTyped) {
   server_ = serve_in("1s");
   TerminalProcess shell(shell_words(), state());
-  ASSERT_TRUE(shell.shows("pawl 1> ")) << shell.screen().text();
+  ASSERT_TRUE(shell.shows("pawl 1>")) << shell.screen().text();
   shell.type("hello\r");
-  ASSERT_TRUE(shell.shows("pawl 2 (1 calling)> ")) << shell.screen().text();
+  ASSERT_TRUE(shell.shows("pawl 2 (1 calling)>")) << shell.screen().text();
   shell.type("half a line");
   ASSERT_TRUE(shell.until([](const TerminalScreen& screen) {
     return screen.text().find("[1] 200 in ") != std::string::npos && screen.before_cursor() == "pawl 2> half a line";
@@ -135,13 +135,13 @@ TEST_F(PawlTerminal, ShellAnnouncesAboveThePromptAndKeepsWhatIsTyped) {
 TEST_F(PawlTerminal, ShellSaysWhatIsLeftAndTheSecondQuitStops) {
   server_ = serve_in("600s");
   TerminalProcess shell(shell_words(), state());
-  ASSERT_TRUE(shell.shows("pawl 1> "));
+  ASSERT_TRUE(shell.shows("pawl 1>"));
   shell.type("one\r");
-  ASSERT_TRUE(shell.shows("pawl 2 (1 calling)> ")) << shell.screen().text();
+  ASSERT_TRUE(shell.shows("pawl 2 (1 calling)>")) << shell.screen().text();
   shell.type("/pause\r");
   ASSERT_TRUE(shell.shows("paused: no new call leaves")) << shell.screen().text();
   shell.type("two\r");
-  ASSERT_TRUE(shell.shows("pawl 3 (paused, 1 calling, 1 waiting)> ")) << shell.screen().text();
+  ASSERT_TRUE(shell.shows("pawl 3 (paused, 1 calling, 1 waiting)>")) << shell.screen().text();
   shell.type("\x03");
   ASSERT_TRUE(shell.shows("Ctrl-C again, or /quit, leaves")) << shell.screen().text();
   shell.type("\x04");  // Ctrl-D

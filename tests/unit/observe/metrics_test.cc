@@ -16,7 +16,7 @@ using ::testing::Not;
 TEST(Metrics, NameWhatIsCountedAndItsUnit) {
   RunView view = busy_view();
   view.call.depth = 1066;
-  view.save.latency = {0.5, 0.9, 1.5, 2};
+  view.save.latency = {0.5, 0.9, 1.5, 1.8, 2};
   view.call_times = {{{0.05, 4000}, {0.1, 4100}}, 4129, 210.5};
   const std::string text = to_prometheus(view);
   EXPECT_THAT(text, HasSubstr("# TYPE pawl_tasks_total counter\n"));

@@ -18,7 +18,7 @@ RunView full_view() {
   view.eta_low = std::chrono::seconds{36};
   view.eta_high = std::chrono::seconds{50};
   view.save = {2, 1950.2, {}};
-  view.call = {1066, 1930.4, {52.1, 110.4, 240, 412.7}};
+  view.call = {1066, 1930.4, {52.1, 110.4, 240, 301.4, 412.7}};
   view.commit = {31, 1925, {}};
   view.lanes = {{"https://api.example.com:443", "gpt-4o", 32, 12, 64, "closed", {}},
                 {"http://127.0.0.1:8080", "", 0, 700, 8, "open", std::chrono::milliseconds{2500}},
@@ -71,7 +71,7 @@ TEST(Screen, FitsEverySize) {
     options.utf8 = utf8;
     options.notice = "no answer from the run for 3 s";
     for (std::size_t rows = 0; rows <= 50; ++rows) {
-      for (std::size_t columns = 0; columns <= 140; ++columns) {
+      for (std::size_t columns = 0; columns <= 140; columns += columns < 12 ? 1 : 4) {
         const auto lines = shown(view, {columns, rows}, options);
         ASSERT_LE(lines.size(), rows);
         for (const auto& line : lines) ASSERT_LE(columns_of(line), columns) << columns << " x " << rows << ": " << line;
