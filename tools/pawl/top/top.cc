@@ -158,6 +158,7 @@ int show_top(const TopOptions& options) {
   const Top::End end = top.run();
   if (end == Top::End::unusable) return show_plainly(options);
   if (end == Top::End::signalled) {
+    ::signal(top.signal_number(), SIG_DFL);  // ncurses has a handler of its own
     unblock_signals();
     ::raise(top.signal_number());
   }
