@@ -41,10 +41,11 @@ Result<http::Changes> call_change(std::string_view key, std::string_view value) 
     return changes;
   }
   if (key != "rate" && key != "rate-tokens")
-    return failure(ErrorCode::usage,
-                   fmt::format("{}: expected one of parallel-max, rate, rate-tokens; nothing else can be set while a "
-                               "run is live",
-                               key));
+    return failure(
+        ErrorCode::usage,
+        fmt::format("{}: expected one of parallel-max, rate, rate-tokens, log-level; nothing else can be set while a "
+                    "run is live",
+                    key));
   RateText rate;
   if (!lexical_cast(std::string(value), rate))
     return failure(ErrorCode::usage, fmt::format("{}={}: expected a rate: 10/s, 500/m or 90000/h, with a burst after "
@@ -58,7 +59,7 @@ int control(const ControlOptions& options) {
   const bool sets = options.action == "set";
   if (sets == options.settings.empty())
     return refuse_with({ErrorCode::usage,
-                        sets ? "set: expected KEY=VALUE; keys are parallel-max, rate, rate-tokens"
+                        sets ? "set: expected KEY=VALUE; keys are parallel-max, rate, rate-tokens, log-level"
                              : fmt::format("{}: takes no KEY=VALUE", options.action),
                         0});
   auto repository = git::Repository::open({options.repo, {}, git::RepositoryOptions::Missing::fail});

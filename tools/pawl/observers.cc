@@ -61,8 +61,6 @@ void Observers::line(const std::string& text) {
   progress_->message(text);
 }
 
-std::optional<Result<void>> Observers::set(std::string_view, std::string_view) { return std::nullopt; }
-
 void Observers::retired(const Task& task) {
   if (borrowed_shell_ != nullptr) borrowed_shell_->announce(task);
   if (task.committed) {

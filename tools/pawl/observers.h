@@ -56,9 +56,6 @@ class Observers {
   /// Of every attempt that is followed by another one. Threads of the call stage, several at once: must be quick.
   void retried(const http::RetryNote& note);
 
-  /// What of the observers can be set while a run is live; none: that is no key of theirs. Any thread.
-  [[nodiscard]] std::optional<Result<void>> set(std::string_view key, std::string_view value);
-
   /// What went wrong lately. Any thread.
   [[nodiscard]] std::vector<observe::ErrorView> errors() const { return errors_.view(); }
 

@@ -61,6 +61,15 @@ void RunLog::note(LogLevel level, std::string_view event, std::string_view text,
   if (log_) log_->write(level, event, text, fields);
 }
 
+Result<void> RunLog::set_level(std::string_view level) {
+  const auto wanted = observe::parse_log_level(level);
+  if (!wanted)
+    return failure(ErrorCode::usage, fmt::format("log-level={}: expected error, warn, info or debug", level));
+  if (!log_) return failure(ErrorCode::usage, "log-level: the run has no log (--log)");
+  log_->set_level(*wanted);
+  return {};
+}
+
 void RunLog::message(LogLevel level, std::string_view text) { note(level, "message", text); }
 
 void RunLog::began(std::uint64_t run, const journal::Left& left, const std::string& branch) {

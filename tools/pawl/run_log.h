@@ -36,8 +36,8 @@ class RunLog {
 
   /// The log goes to standard error, so messages need not go there a second time.
   [[nodiscard]] bool is_voice() const noexcept { return log_ != nullptr && to_stderr_; }
-  /// Null: there is none. For a change of its level while it runs.
-  [[nodiscard]] observe::Log* log() noexcept { return log_.get(); }
+  /// As --log-level takes it, while the run goes on. Errors: usage (no level; there is no log).
+  Result<void> set_level(std::string_view level);
 
   void message(observe::LogLevel level, std::string_view text);
   void began(std::uint64_t run, const journal::Left& left, const std::string& branch);

@@ -458,7 +458,7 @@ void Session::hold_calls(bool hold) {
 }
 
 Result<void> Session::set(std::string_view key, std::string_view value) {
-  if (auto own = observers_->set(key, value)) return *std::move(own);
+  if (key == "log-level") return log_->set_level(value);
   const auto change = call_change(key, value);
   if (!change) return std::unexpected(change.error());
   const std::lock_guard lock(control_mutex_);

@@ -72,16 +72,17 @@ TEST_F(PawlSteering, PausedNoCallLeavesAndThoseOnTheirWayFinish) {
 }
 
 TEST_F(PawlSteering, CallsAtOnceAreSetAnewUpAndDown) {
-  begin("50ms", 2000, {"--parallel-max", "4"});
+  begin("50ms", 10'000, {"--parallel-max", "4", "--log", (folder_ / "log").string()});
   EXPECT_EQ(ctl({"set", "parallel-max=64"}).code, 0);
   ASSERT_TRUE(eventually([&] { return server_->stats().in_flight > 32; })) << run_->err();
-  EXPECT_EQ(ctl({"set", "parallel-max=2"}).code, 0);
+  EXPECT_EQ(ctl({"set", "parallel-max=2", "log-level=debug"}).code, 0);
   ASSERT_TRUE(eventually([&] { return server_->stats().in_flight <= 2; }));
   const auto answered = server_->stats().answered;
   ASSERT_TRUE(eventually([&] {
     EXPECT_LE(server_->stats().in_flight, 2u);
     return server_->stats().answered > answered + 6;
   }));
+  EXPECT_TRUE(eventually([&] { return read_file(folder_ / "log").find(" debug ") != std::string::npos; }));
   EXPECT_EQ(ctl({"stop"}).code, 0);
   EXPECT_EQ(run_->wait(), 7) << run_->err();
 }
@@ -108,12 +109,14 @@ TEST_F(PawlSteering, SaysWhatIsWrongWithARequest) {
   begin("60s", 8, {"--parallel-max", "8"});
   const Said unknown = ctl({"set", "colour=red"});
   EXPECT_EQ(unknown.code, 2);
-  EXPECT_THAT(unknown.err, AllOf(HasSubstr("colour"), HasSubstr("parallel-max, rate, rate-tokens")));
+  EXPECT_THAT(unknown.err, AllOf(HasSubstr("colour"), HasSubstr("parallel-max, rate, rate-tokens, log-level")));
   const Said wrong = ctl({"set", "parallel-max=many"});
   EXPECT_EQ(wrong.code, 2);
   EXPECT_THAT(wrong.err, HasSubstr("parallel-max=many: expected a whole number"));
   EXPECT_THAT(ctl({"set", "rate=5"}).err, HasSubstr("rate=5: expected a rate"));
   EXPECT_EQ(ctl({"set"}).code, 2);
+  EXPECT_THAT(ctl({"set", "log-level=loud"}).err, HasSubstr("log-level=loud: expected error, warn, info or debug"));
+  EXPECT_THAT(ctl({"set", "log-level=debug"}).err, HasSubstr("has no log"));
   EXPECT_EQ(ctl({"pause", "rate=5/s"}).code, 2);
   EXPECT_EQ(ctl({"halt"}).code, 2);
   EXPECT_EQ(ctl({"stop"}).code, 0);

@@ -44,7 +44,7 @@ constexpr const char* kHelp =
     "/streams           which streams have waited longest, and what for\n"
     "/failed            what went wrong, and how often\n"
     "/pause, /resume    no new call leaves; calls leave again\n"
-    "/set KEY=VALUE     parallel-max, rate, rate-tokens and what else pawl ctl sets\n"
+    "/set KEY=VALUE     parallel-max, rate, rate-tokens, log-level\n"
     "/quit              takes no more and finishes what was taken; again: stops now, the rest stays saved\n"
     "/help              this\n"
     "Ctrl-D is /quit, Ctrl-C clears the line (twice: /quit), Ctrl-R searches the history\n";

@@ -22,7 +22,8 @@ class PAWL_API Steering {
   virtual void drain() = 0;
   /// Gives up what can be given up and ends within a second: as SIGINT twice.
   virtual void stop() = 0;
-  /// Sets what can be set while a run goes on: parallel-max, rate, rate-tokens, as the options of that name take them.
+  /// Sets what can be set while a run goes on: parallel-max, rate, rate-tokens, log-level, as the
+  /// options of that name take them.
   /// Errors: usage (unknown key; a value that is none of that key: says what is expected).
   [[nodiscard]] virtual Result<void> set(std::string_view key, std::string_view value) = 0;
 
