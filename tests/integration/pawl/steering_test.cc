@@ -49,7 +49,7 @@ class PawlSteering : public PawlTool {
 };
 
 TEST_F(PawlSteering, PausedNoCallLeavesAndThoseOnTheirWayFinish) {
-  begin("100ms", 300, {"--parallel-max", "10"});
+  begin("100ms", 1000, {"--parallel-max", "10"});
   EXPECT_EQ(ctl({"pause"}).code, 0);
   ASSERT_TRUE(eventually([&] { return server_->stats().in_flight == 0; }));
   const auto calls = server_->stats().calls;
@@ -95,7 +95,7 @@ TEST_F(PawlSteering, ARateThatIsLiftedHoldsNobodyBackAnyMore) {
 }
 
 TEST_F(PawlSteering, DrainEndsARunAndStatusSaysHowToGoOn) {
-  begin("200ms", 400, {"--parallel-max", "8"});
+  begin("200ms", 2000, {"--parallel-max", "8"});
   Process watch(pawl({"status", repo().string(), "--watch"}));
   ASSERT_TRUE(eventually([&] { return watch.out().find("running for") != std::string::npos; })) << watch.err();
   EXPECT_EQ(ctl({"drain"}).code, 0);

@@ -51,7 +51,7 @@ class PawlWeb : public PawlTool {
   /// 20 tasks that are not answered, 15 of them called.
   void begin() {
     mockapi::Options options;
-    options.latency = *mockapi::Latency::parse("60s");
+    options.latency = *mockapi::Latency::parse("600s");
     server_ = serve(options);
     run_ = std::make_unique<Process>(run_words(input("in.jsonl", batch_lines(20, 5, 3, asked_)),
                                                {"--parallel-max", "15", "--metrics", "127.0.0.1:0"}));
