@@ -128,7 +128,8 @@ void WorkTree::note(const FileChange& change, const Placed& file) {
 void WorkTree::place_all(std::span<const FileChange> changes) {
   std::vector<std::uint32_t> order(changes.size());
   std::iota(order.begin(), order.end(), 0u);
-  std::ranges::stable_sort(order, {}, [&](std::uint32_t at) { return folder_part(changes[at].path); });
+  // Within a folder as they came: with clang 19, libstdc++ 12's stable_sort uses what the standard has deprecated.
+  std::ranges::sort(order, {}, [&](std::uint32_t at) { return std::pair(folder_part(changes[at].path), at); });
   std::size_t writers = std::min<std::size_t>(std::thread::hardware_concurrency(), kMostWriters);
   writers = std::clamp<std::size_t>(changes.size() / kWorthAWriter, 1, std::max<std::size_t>(writers, 1));
   // The first position from `at` on where a folder begins.
