@@ -153,7 +153,7 @@ TEST(CallStageWays, AThousandCallsToAHostThatHasNoNameStartFewLookUps) {
   }
   caller.wait();
   EXPECT_GT(most, before) << "names are not looked up in threads any more: this test sees nothing";
-  EXPECT_LE(most, before + 4);
+  EXPECT_LE(most, before + 8) << "four at a time, and as many that have answered and not ended yet";
   for (const Task& task : caller.tasks()) expect_failure(task, "dns_failed", 1);
 }
 
