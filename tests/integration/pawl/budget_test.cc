@@ -222,7 +222,10 @@ TEST_F(PawlSerial, GoesOnInOrderAfterABudgetAndAfterAKill) {
 }
 
 TEST_F(PawlSerial, DoesNotGoOnPastAHeldFailure) {
-  failing_ = {"s7/2"};
+  {
+    const std::lock_guard lock(mutex_);
+    failing_ = {"s7/2"};
+  }
   const std::string file = input("in.jsonl", lines(0, kEach));
   Process run(words({file}, {"--on-failure", "hold"}));
   ASSERT_EQ(run.wait(), 7) << run.err();
