@@ -42,7 +42,7 @@ class Watchers:
         self.thread.start()
 
     def look(self):
-        while not (found := re.search(r"metrics and page: (\S+)", self.log.read_text())):
+        while not (found := re.search(r'metrics and page: (http://[^\s"]+)', self.log.read_text())):
             if self.ended.wait(0.01):
                 return
         url = found[1]
