@@ -16,6 +16,8 @@
 
 #include <pawl/thread.h>
 
+#include "run_view.h"
+
 namespace pawl::tool {
 namespace {
 
@@ -47,11 +49,6 @@ constexpr std::array kCurlCodes = {
     CurlCode{"response_too_large", 63},
     CurlCode{"proxy_refused", 97},
 };
-
-std::string_view host_column(std::string_view url) {
-  if (const auto scheme = url.find("://"); scheme != std::string_view::npos) url.remove_prefix(scheme + 3);
-  return url.substr(0, std::min(url.find_first_of("/?#"), url.size()));
-}
 
 /// Tabs and line ends would be taken for those of the file; other control characters for those of a terminal.
 void append_column(std::string& out, std::string_view text) {
@@ -145,7 +142,7 @@ void JobLog::note(const Task& task) {
   const auto started = std::chrono::duration_cast<std::chrono::milliseconds>(outcome.started.time_since_epoch());
   std::string command = task.request.stream + '/' + task.request.id + ' ' + task.request.url;
   if (mask_) mask_(command);
-  std::string host(host_column(task.request.url));
+  std::string host(host_of(task.request.url));
   if (mask_) mask_(host);
   std::string line = fmt::format("{}\t", task.request.task_id.ordinal);
   append_column(line, host);

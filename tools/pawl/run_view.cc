@@ -23,15 +23,14 @@ observe::LaneView shown(http::LaneStats& lane) {
           lane.paused};
 }
 
-/// "https://user@host:1/path" → "host:1".
+}  // namespace
+
 std::string_view host_of(std::string_view url) {
   if (const auto scheme = url.find("://"); scheme != std::string_view::npos) url.remove_prefix(scheme + 3);
   url = url.substr(0, url.find_first_of("/?#"));
   if (const auto user = url.rfind('@'); user != std::string_view::npos) url.remove_prefix(user + 1);
   return url;
 }
-
-}  // namespace
 
 void show_calls(observe::RunView& view, http::Stats calls, const RunOptions& options) {
   const Status& status = view.status;

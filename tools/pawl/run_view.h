@@ -4,6 +4,7 @@
 #include <chrono>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <pawl/engine.h>
@@ -16,6 +17,9 @@ namespace pawl::tool {
 
 /// Depths of the stages, lanes, budget, retries and the note, from `view.status` and what the call stage says. Pure.
 void show_calls(observe::RunView& view, http::Stats calls, const RunOptions& options);
+
+/// "https://user@host:1/path": "host:1". Pure.
+[[nodiscard]] std::string_view host_of(std::string_view url);
 
 /// "127.0.0.1:8080: status 404" of a task whose outcome is no 2xx. Pure.
 [[nodiscard]] std::string failure_text(const Task& task);
