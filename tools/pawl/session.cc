@@ -78,6 +78,7 @@ class Session final : public observe::Steering {
   void at_deadline(std::chrono::milliseconds time, std::function<void()> then);
   void info(std::string text);
   void complain(std::string text, observe::LogLevel level = observe::LogLevel::warn);
+  void speak(const std::string& text, observe::LogLevel level = observe::LogLevel::info);
   void say(const std::string& text);
   observe::RunView view();
   int finish();
@@ -274,11 +275,11 @@ Result<void> Session::open() {
 void Session::start_feeding() {
   const auto left = borrowed_journal_->left();
   if (left.tasks != 0)
-    info(
+    speak(
         fmt::format("the journal holds {} tasks of an earlier run, {} of them answered and {} perhaps on their way "
                     "when it ended: these first",
                     left.tasks, left.answers, left.in_doubt));
-  if (left.torn_bytes != 0) info(fmt::format("the journal's last {} bytes were torn and are cut", left.torn_bytes));
+  if (left.torn_bytes != 0) speak(fmt::format("the journal's last {} bytes were torn and are cut", left.torn_bytes));
   if (options_.format == "auto" && borrowed_shell_ == nullptr)
     for (std::size_t i = 0; i < readers_.size(); ++i)
       info(fmt::format("{}: {}", input::source_name(options_.inputs[i]), readers_[i]->how_chosen()));
@@ -484,6 +485,11 @@ void Session::info(std::string text) { complain(std::move(text), observe::LogLev
 
 void Session::complain(std::string text, observe::LogLevel level) {
   if (log_) log_->message(level, text);
+  speak(text, level);
+}
+
+/// For a person alone: the log has it in its own words.
+void Session::speak(const std::string& text, observe::LogLevel level) {
   const bool wanted = level != observe::LogLevel::info || !options_.quiet;
   if (wanted && !(log_ && log_->is_voice())) say("pawl: " + text);
 }
