@@ -32,7 +32,7 @@ class PendingChanges {
   Options asked_;                  // guarded by mutex_: only what can be changed is looked at
   bool pause_asked_ = false;       // guarded by mutex_
   bool rates_asked_ = false;       // guarded by mutex_: a rate has been changed
-  const unsigned parts_;           //
+  const unsigned parts_;           // share the connections
   std::atomic<bool> news_{false};  // set by ask(), cleared by the loop; publishes the three above
   bool paused_ = false;            // the loop's
 };

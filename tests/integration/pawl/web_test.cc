@@ -1,7 +1,4 @@
 // --metrics: the metrics, the status and the page of a real run, and who may steer it.
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,30 +13,6 @@ using ::testing::Not;
 
 using mockapi::test::RawClient;
 using mockapi::test::Reply;
-
-/// A socket that listens on a port of this machine.
-class Listener {
- public:
-  Listener() : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t length = sizeof address;
-    auto* const any = reinterpret_cast<sockaddr*>(&address);
-    EXPECT_EQ(::bind(fd_, any, length), 0);
-    EXPECT_EQ(::listen(fd_, 1), 0);
-    EXPECT_EQ(::getsockname(fd_, any, &length), 0);
-    port_ = ntohs(address.sin_port);
-  }
-  ~Listener() { ::close(fd_); }
-  Listener(const Listener&) = delete;
-  Listener& operator=(const Listener&) = delete;
-  [[nodiscard]] std::uint16_t port() const { return port_; }
-
- private:
-  int fd_;
-  std::uint16_t port_ = 0;
-};
 
 bool is_installed(const std::string& program) {
   Process which({"sh", "-c", "command -v " + program});
@@ -146,11 +119,10 @@ TEST_F(PawlWeb, IsSteeredByNoOtherUser) {
 
 TEST_F(PawlWeb, APortInUseIsToldBeforeAnythingIsDone) {
   server_ = serve();
-  const Listener taken;
-  Process run(run_words(input("in.jsonl", batch_lines(20, 5, 3, asked_)),
-                        {"--metrics", "127.0.0.1:" + std::to_string(taken.port())}));
+  const std::string taken = "127.0.0.1:" + std::to_string(server_->port());
+  Process run(run_words(input("in.jsonl", batch_lines(20, 5, 3, asked_)), {"--metrics", taken}));
   EXPECT_EQ(run.wait(), 2);
-  EXPECT_THAT(run.err(), HasSubstr("--metrics: cannot serve metrics at 127.0.0.1:" + std::to_string(taken.port())));
+  EXPECT_THAT(run.err(), HasSubstr("--metrics: cannot serve metrics at " + taken));
   EXPECT_THAT(run.err(), HasSubstr("in use"));
   EXPECT_EQ(server_->stats().calls, 0u);
   EXPECT_FALSE(std::filesystem::exists(repo()));
