@@ -4,20 +4,24 @@
 usage: python3 bench/pipeline/watched.py --build build/release [--rounds 6] [--tasks 60000] [--json out.json]
 
 A round is one `pawl run` of the same tasks without anybody looking and one with --metrics, scraped once a second as by
-Prometheus, its page open (what the page asks for, as often as it asks), and `pawl status --watch` beside it; which comes
-first alternates. The server answers without delay, so that pawl is as busy as it can be, and the watchers take their
+Prometheus, its page open (what the page asks for, as often as it asks), `pawl top` on a terminal of its own and
+`pawl status --watch` beside it; which comes first alternates. The server answers without delay, so that pawl is as busy as it can be, and the watchers take their
 processor time from the same cores. Prints the ratio of the rates of each round, with median and spread.
 """
 
 import argparse
+import fcntl
 import json
 import os
 import pathlib
+import pty
 import re
 import statistics
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 import urllib.request
@@ -30,6 +34,33 @@ def fetch(url):
         return answer.read()
 
 
+class Top:
+    """`pawl top` on a terminal of 120 columns and 40 rows, of which everything is read."""
+
+    def __init__(self, pawl, repo):
+        self.bytes = 0
+        self.terminal, inside = pty.openpty()
+        fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+        self.process = subprocess.Popen([pawl, "top", repo], stdin=inside, stdout=inside, stderr=inside,
+                                        env={**os.environ, "TERM": "xterm-256color"}, start_new_session=True)
+        os.close(inside)
+        self.thread = threading.Thread(target=self.read)
+        self.thread.start()
+
+    def read(self):
+        try:
+            while drawn := os.read(self.terminal, 65536):
+                self.bytes += len(drawn)
+        except OSError:
+            pass  # it has left the terminal
+
+    def leave(self):
+        self.process.kill()
+        self.process.wait()
+        self.thread.join()
+        os.close(self.terminal)
+
+
 class Watchers:
     """Everything that looks at a run, from when its page is there until leave()."""
 
@@ -37,7 +68,7 @@ class Watchers:
         self.ended = threading.Event()
         self.log = log
         self.looks = {"scrape": 0, "status": 0, "history": 0}
-        self.pawl, self.repo, self.watch = pawl, repo, None
+        self.pawl, self.repo, self.watch, self.top = pawl, repo, None, None
         self.thread = threading.Thread(target=self.look)
         self.thread.start()
 
@@ -48,6 +79,7 @@ class Watchers:
         url = found[1]
         self.watch = subprocess.Popen([self.pawl, "status", self.repo, "--watch"], stdout=subprocess.DEVNULL,
                                       stderr=subprocess.DEVNULL)
+        self.top = Top(self.pawl, self.repo)
         second = 0
         try:
             fetch(url)
@@ -69,6 +101,8 @@ class Watchers:
         if self.watch:
             self.watch.kill()
             self.watch.wait()
+        if self.top:
+            self.top.leave()
 
 
 def rate(tools, url, lines, tasks, watched):
@@ -87,6 +121,8 @@ def rate(tools, url, lines, tasks, watched):
             watchers.leave()
             if watchers.looks["scrape"] < int(took) - 2:
                 sys.exit(f"watched: {watchers.looks['scrape']} scrapes in {took:.1f} s")
+            if not watchers.top or watchers.top.bytes < 1000:
+                sys.exit("watched: pawl top has drawn nothing")
         if code != 0:
             sys.exit(f"watched: exit status {code}\n{log.read_text()[-2000:]}")
         names = subprocess.run(["git", "-C", repo, "ls-tree", "-r", "--name-only", "HEAD"], capture_output=True, text=True,
