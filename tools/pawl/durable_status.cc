@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <functional>
 #include <map>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -37,20 +36,10 @@ Result<std::map<Key, LeftTask>> left_tasks(const std::filesystem::path& folder) 
   }
 }
 
-/// "status 404" or "connect_failed", from a batch output line. Its id and custom_id come first, and a string of JSON
-/// cannot hold a name with its quotes, so the first of the two is the one that counts.
-std::string reason_of(std::string_view line) {
-  constexpr std::string_view kNoResponse = R"("response":null,"error":{"code":")";
-  constexpr std::string_view kStatus = R"("status_code":)";
-  const auto none = line.find(kNoResponse);
-  const auto status = line.find(kStatus);
-  if (none < status) {
-    const std::string_view code = line.substr(none + kNoResponse.size());
-    return std::string(code.substr(0, code.find('"')));
-  }
-  if (status == std::string_view::npos) return "failed";
-  const std::string_view digits = line.substr(status + kStatus.size());
-  return "status " + std::string(digits.substr(0, digits.find_first_not_of("0123456789")));
+/// "status 404" or "connect_failed".
+std::string reason_of(const git::StoredResult& result) {
+  if (result.status_code != 0) return fmt::format("status {}", result.status_code);
+  return result.error_code.empty() ? "failed" : result.error_code;
 }
 
 void count_reason(std::vector<observe::ErrorView>& errors, const std::string& text) {
@@ -95,22 +84,18 @@ Result<DurableStatus> durable_status(git::Repository& repository, const std::str
   Status& counts = status.view.status;
   status.counts_records = layout == git::Layout::record;
   if (status.counts_records) {
-    auto reader = git::RecordReader::open(repository, git::Records::all);
-    if (!reader) return std::unexpected(reader.error());
-    git::StoredRecord record;
-    while (true) {
-      const auto more = (*reader)->next(record);
-      if (!more) return std::unexpected(more.error());
-      if (!*more) break;
+    const auto read = git::for_each_result(repository, [&](const git::StoredResult& result) {
       ++counts.committed;
-      if (!record.success) {
+      if (!result.success) {
         ++counts.failed;
-        count_reason(status.view.errors, reason_of(record.output));
+        count_reason(status.view.errors, reason_of(result));
       }
+      if (left->empty()) return;
       // The release of what is committed may not have reached the journal.
-      const auto found = left->find({record.request.stream, record.request.id});
-      if (found != left->end() && record.request.task_id >= found->second.task_id) left->erase(found);
-    }
+      const auto found = left->find({result.stream, result.id});
+      if (found != left->end() && result.task_id >= found->second.task_id) left->erase(found);
+    });
+    if (!read) return std::unexpected(read.error());
   }
   for (const auto& [key, task] : *left) {
     ++counts.unfinished;

@@ -61,6 +61,8 @@ tbody th { font-weight:400; }
 </style>
 )";
 
+constexpr double kFull = 84;  // height of the highest bar: of 100, with room for the label
+
 std::string moment_or_dash(const std::optional<std::chrono::system_clock::time_point>& time) {
   return time ? moment_text(*time) : "–";
 }
@@ -155,7 +157,6 @@ class Page {
   }
 
   void run_charts(const RunSum& run) {
-    constexpr double kFull = 88;  // leaves room for the label
     const auto slots = run.times.slots();
     const auto width = run.times.width_ms();
     const auto moment = [&](std::size_t slot) {
@@ -235,8 +236,8 @@ class Page {
         "by a fourth of a doubling <i class=\"key k1\"></i>2xx <i class=\"key k2\"></i>failed",
         "at most " + grouped(most) + " tasks", bars.size());
     for (std::size_t i = 0; i < bars.size(); ++i)
-      bar(i, 88.0 * static_cast<double>(bars[i].succeeded) / static_cast<double>(most),
-          88.0 * static_cast<double>(bars[i].failed) / static_cast<double>(most),
+      bar(i, kFull * static_cast<double>(bars[i].succeeded) / static_cast<double>(most),
+          kFull * static_cast<double>(bars[i].failed) / static_cast<double>(most),
           fmt::format("{} to {}: {} succeeded, {} failed", span_text(bars[i].from), span_text(bars[i].to),
                       bars[i].succeeded, bars[i].failed));
     end_plot(span_text(bars.front().from), span_text(bars.back().to));

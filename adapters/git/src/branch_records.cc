@@ -13,9 +13,11 @@
 
 #include <pawl/git_records.h>
 
+#include "blob_reader.h"
 #include "object_id.h"
 #include "packed_blobs.h"
 #include "repository.h"
+#include "small_windows.h"
 #include "stored_result.h"
 
 namespace pawl::git {
@@ -110,7 +112,7 @@ class Walk {
 
   /// Works until no folder is left or one thread has failed. Each thread with a handle of its own.
   void work(git_repository* repository, git_odb* odb) {
-    Reader reader{repository, odb, {}, {}, {}};
+    Reader reader{repository, {packed_, odb}, {}};
     for (std::size_t at = next_.fetch_add(1); at < folders_.size() && !failed_.load(); at = next_.fetch_add(1)) {
       if (auto read = folder(reader, folders_[at]); !read) fail(std::move(read.error()));
     }
@@ -126,9 +128,7 @@ class Walk {
  private:
   struct Reader {
     git_repository* borrowed_repository;
-    git_odb* borrowed_odb;
-    PackedBlobs::Cursor cursor;
-    std::string content;
+    BlobReader blobs;
     std::vector<ParsedRecord> found;
   };
 
@@ -156,17 +156,9 @@ class Walk {
   }
 
   Result<void> file(Reader& reader, const git_oid& id, const std::string& path) {
-    OdbObjectHandle blob;
-    std::string_view content;
-    if (packed_.read(from_oid(id), reader.cursor, reader.content)) {
-      content = reader.content;
-    } else {
-      auto read = read_blob(reader.borrowed_odb, id, path);
-      if (!read) return std::unexpected(std::move(read.error()));
-      blob = std::move(*read);
-      content = content_of(blob.get());
-    }
-    auto record = parse_record(content);
+    const auto content = reader.blobs.read(id, path);
+    if (!content) return std::unexpected(content.error());
+    auto record = parse_record(*content);
     // A copy of a record that lies elsewhere is somebody's file, not the place of the key.
     if (!record || record_path(record->stream, record->position, record->custom_id) != path) return {};
     reader.found.push_back(std::move(*record));
@@ -192,6 +184,7 @@ Result<void> for_each_record(Repository& repository, const std::function<Result<
   if (!*root) return {};
   const auto folders = record_folders(handle(repository), root->get());
   if (!folders) return std::unexpected(folders.error());
+  const SmallWindows small_windows;
   const PackedBlobs packed = PackedBlobs::open(repository.impl().common_dir / "objects" / "pack");
   Walk walk(*folders, packed, visit);
   const std::size_t readers =
@@ -222,26 +215,18 @@ Result<void> for_each_result(Repository& repository, const std::function<void(co
   if (!root) return std::unexpected(std::move(root.error()));
   if (!*root) return {};
   git_repository* const raw = handle(repository);
+  const SmallWindows small_windows;
   const PackedBlobs packed = PackedBlobs::open(repository.impl().common_dir / "objects" / "pack");
   auto odb = open_odb(raw);
   if (!odb) return std::unexpected(std::move(odb.error()));
-  PackedBlobs::Cursor cursor;
-  std::string content;
+  BlobReader blobs(packed, odb->get());
   StoredResult result;
   const auto file = [&](const git_oid& id, const std::string& path) -> Result<void> {
-    OdbObjectHandle blob;
-    std::string_view text;
-    if (packed.read(from_oid(id), cursor, content)) {
-      text = content;
-    } else {
-      auto read = read_blob(odb->get(), id, path);
-      if (!read) return std::unexpected(std::move(read.error()));
-      blob = std::move(*read);
-      text = content_of(blob.get());
-    }
-    auto record = parse_record(text);
+    const auto text = blobs.read(id, path);
+    if (!text) return std::unexpected(text.error());
+    auto record = parse_record(*text);
     if (!record || record_path(record->stream, record->position, record->custom_id) != path) return {};
-    if (!read_stored_result(text, result)) return {};
+    if (!read_stored_result(*text, result)) return {};
     result.task_id = record->task_id;
     result.stream = std::move(record->stream);
     result.id = std::move(record->custom_id);

@@ -29,6 +29,10 @@ class FileMapping {
   ~FileMapping() {
     if (bytes_ != nullptr) ::munmap(const_cast<std::byte*>(bytes_), size_);
   }
+  /// Its pages no longer count as this process's memory until they are read again. Any thread, also while others read.
+  void give_pages_back() const noexcept {
+    if (bytes_ != nullptr) ::madvise(const_cast<std::byte*>(bytes_), size_, MADV_DONTNEED);
+  }
   /// Null: not mapped.
   [[nodiscard]] const std::byte* bytes() const noexcept { return bytes_; }
   [[nodiscard]] std::span<const std::uint8_t> span() const noexcept {

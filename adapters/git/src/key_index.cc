@@ -14,6 +14,7 @@
 #include "branch_records.h"
 #include "key_table.h"
 #include "repository.h"
+#include "small_windows.h"
 
 namespace pawl::git {
 namespace {
@@ -29,22 +30,6 @@ Result<KeyTable::Source> source_of(Repository& repository) {
   if (*tip) source.tip = **tip;
   return source;
 }
-
-/// While one lives, libgit2 keeps little of the packs mapped. A walk through all commits touches every pack, and what
-/// it touches would count as this process's memory. Of the whole process, but a matter of speed alone.
-class SmallWindows {
- public:
-  SmallWindows() noexcept {
-    ::git_libgit2_opts(GIT_OPT_GET_MWINDOW_MAPPED_LIMIT, &before_);
-    ::git_libgit2_opts(GIT_OPT_SET_MWINDOW_MAPPED_LIMIT, std::size_t{32} * 1024 * 1024);
-  }
-  ~SmallWindows() { ::git_libgit2_opts(GIT_OPT_SET_MWINDOW_MAPPED_LIMIT, before_); }
-  SmallWindows(const SmallWindows&) = delete;
-  SmallWindows& operator=(const SmallWindows&) = delete;
-
- private:
-  std::size_t before_ = 0;
-};
 
 /// Whether every commit from one tip (not included) to the other names this run in its trailer.
 Result<bool> only_commits_of(std::uint64_t run, Repository& repository, const KeyTable::Source& from,

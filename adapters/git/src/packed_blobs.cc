@@ -23,6 +23,8 @@ namespace fs = std::filesystem;
 constexpr std::size_t kTrailers = 2 * 20;     // of pack and index
 constexpr std::uint64_t kLargest = 1u << 30;  // what is larger is left to git
 constexpr std::uint64_t kNone = 0;            // no entry begins there
+constexpr std::uint64_t kTouchedMost = 64ull * 1024 * 1024;
+constexpr std::uint64_t kTouchedAround = 64 * 1024;  // the kernel maps so much with each page, if it has that
 
 std::uint32_t word_at(std::span<const std::uint8_t> bytes, std::size_t at) noexcept {
   return static_cast<std::uint32_t>(bytes[at]) << 24 | static_cast<std::uint32_t>(bytes[at + 1]) << 16 |
@@ -112,14 +114,27 @@ bool PackedBlobs::inflate(std::span<const std::uint8_t> entry, std::string& cont
   return content.size() == size;
 }
 
+/// Goes on to a pack, or on in it. What was read lies behind.
+void PackedBlobs::move(Cursor& cursor, std::size_t pack) const noexcept {
+  if (pack == cursor.pack && cursor.touched < kTouchedMost) return;
+  packs_[cursor.pack].index_file.give_pages_back();
+  packs_[cursor.pack].pack_file.give_pages_back();
+  cursor = {pack, 0};
+}
+
 bool PackedBlobs::read(const ObjectId& blob, Cursor& cursor, std::string& content) const {
-  for (std::size_t i = 0; i < packs_.size(); ++i) {
-    const std::size_t number = (cursor.pack + i) % packs_.size();
+  const std::size_t count = packs_.size();
+  for (std::size_t i = 0; i < count; ++i) {
+    // First where the last one was, then the packs behind and before it, ever farther away.
+    const std::size_t apart = (i + 1) / 2;
+    const std::size_t number = (cursor.pack + (i % 2 == 1 ? apart : count - apart)) % count;
     const Pack& pack = packs_[number];
     const std::uint64_t offset = offset_of(pack, blob);
     if (offset == kNone) continue;
-    cursor.pack = number;
-    return offset >= kPackHeader && inflate(pack.pack.subspan(offset), content);
+    move(cursor, number);
+    if (offset < kPackHeader || !inflate(pack.pack.subspan(offset), content)) return false;
+    cursor.touched += kTouchedAround + content.size();
+    return true;
   }
   return false;
 }

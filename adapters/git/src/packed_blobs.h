@@ -7,6 +7,7 @@
 // Formats: gitformat-pack(5), index version 2. Every offset is checked against its file.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <span>
 #include <string>
@@ -22,9 +23,11 @@ class PackedBlobs {
   /// Maps every pack of `folder` (objects/pack) that has an index of version 2; passes over what it cannot read.
   [[nodiscard]] static PackedBlobs open(const std::filesystem::path& folder);
 
-  /// Where the thread last found something: neighbours lie together.
+  /// Where the thread last found something: neighbours lie together. And what it has touched of that pack
+  /// since pages were given back, so that reading a large repository takes no more memory than reading a small one.
   struct Cursor {
     std::size_t pack = 0;
+    std::uint64_t touched = 0;  // bytes, about
   };
   /// Replaces `content` by the blob's. False: it is not here, or not whole. Any thread, each with its own cursor.
   [[nodiscard]] bool read(const ObjectId& blob, Cursor& cursor, std::string& content) const;
@@ -38,6 +41,7 @@ class PackedBlobs {
     std::size_t objects = 0;
     std::int64_t made = 0;  // order of packs: by age
   };
+  void move(Cursor& cursor, std::size_t pack) const noexcept;
   [[nodiscard]] static bool load(const std::filesystem::path& index, Pack& pack);
   [[nodiscard]] static std::uint64_t offset_of(const Pack& pack, const ObjectId& blob) noexcept;
   [[nodiscard]] static bool inflate(std::span<const std::uint8_t> entry, std::string& content);

@@ -1,15 +1,19 @@
 #include <git2.h>
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include <pawl/git_records.h>
 
+#include "blob_reader.h"
 #include "branch_records.h"
+#include "packed_blobs.h"
 #include "record_lines.h"
 #include "repository.h"
+#include "small_windows.h"
 
 namespace pawl::git {
 namespace {
@@ -32,15 +36,9 @@ struct RecordReader::Impl {
     git_oid blob{};
   };
 
-  Result<OdbObjectHandle> read(const git_oid& oid) const {
-    git_odb_object* raw = nullptr;
-    if (git_odb_read(&raw, odb.get(), &oid) != 0)
-      return std::unexpected(git_error("reading the records of the branch"));
-    return OdbObjectHandle(raw);
-  }
-
   /// Folders of a folder, or its files, to `out`. `level`: 0 the root, 1 a stream, 2 its outer fan-out, 3 its inner.
   Result<void> list(const git_oid& oid, std::size_t level, std::vector<Place>& out) const {
+    const SmallWindows small_windows;
     git_tree* raw = nullptr;
     if (git_tree_lookup(&raw, repository, &oid) != 0)
       return std::unexpected(git_error("reading a folder of the branch"));
@@ -85,10 +83,10 @@ struct RecordReader::Impl {
     std::vector<Place> files;
     if (auto listed = list(folder, 3, files); !listed) return listed;
     for (const Place& file : files) {
-      auto blob = read(file.id);
-      if (!blob) return std::unexpected(std::move(blob.error()));
-      auto record = parse_record(text_of(*blob));
       const std::string path = names[0] + "/" + names[1] + "/" + names[2] + "/" + file.name;
+      const auto text = blobs->read(file.id, path);
+      if (!text) return std::unexpected(text.error());
+      auto record = parse_record(*text);
       if (!record || record_path(record->stream, record->position, record->custom_id) != path) continue;
       if (which == Records::failed && record->success) continue;
       records.push_back({std::move(*record), file.id});
@@ -97,12 +95,10 @@ struct RecordReader::Impl {
     return {};
   }
 
-  static std::string_view text_of(const OdbObjectHandle& blob) {
-    return {static_cast<const char*>(git_odb_object_data(blob.get())), git_odb_object_size(blob.get())};
-  }
-
   git_repository* repository = nullptr;  // borrowed
   OdbHandle odb;
+  PackedBlobs packed;
+  std::optional<BlobReader> blobs;  // of both
   Records which = Records::all;
   std::vector<std::vector<Place>> levels;  // streams, outer fan-out, inner fan-out
   std::vector<std::string> names;          // where they are
@@ -122,6 +118,8 @@ Result<std::unique_ptr<RecordReader>> RecordReader::open(Repository& repository,
   if (git_repository_odb(&raw, impl->repository) != 0)
     return std::unexpected(git_error("opening the objects of the repository"));
   impl->odb.reset(raw);
+  impl->packed = PackedBlobs::open(repository.impl().common_dir / "objects" / "pack");
+  impl->blobs.emplace(impl->packed, raw);
   auto tip = branch_tip(repository);
   if (!tip) return std::unexpected(std::move(tip.error()));
   if (*tip) {
@@ -141,16 +139,15 @@ Result<bool> RecordReader::next(StoredRecord& record) {
     }
     const Impl::Stored stored = std::move(impl_->records.back());
     impl_->records.pop_back();
-    auto blob = impl_->read(stored.blob);
-    if (!blob) return std::unexpected(std::move(blob.error()));
-    const std::string_view text = Impl::text_of(*blob);
+    const auto text = impl_->blobs->read(stored.blob, "a record");
+    if (!text) return std::unexpected(text.error());
     record.success = stored.record.success;
     record.request.task_id = stored.record.task_id;
     record.request.stream = stored.record.stream;
     record.request.id = stored.record.custom_id;
     record.request.position = stored.record.position;
     record.request.digest = stored.record.digest;
-    if (!render_output_line(text, record.output) || (!record.success && !read_stored_request(text, record.request)))
+    if (!render_output_line(*text, record.output) || (!record.success && !read_stored_request(*text, record.request)))
       return failure(ErrorCode::repository,
                      "the record of " + record_path(record.request.stream, record.request.position, record.request.id) +
                          " cannot be read whole: pawl verify says more");
