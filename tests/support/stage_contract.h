@@ -19,6 +19,7 @@
 
 #include <gtest/gtest.h>
 
+#include <pawl/latency.h>
 #include <pawl/stages.h>
 
 #include "within.h"
@@ -105,6 +106,7 @@ class StageContract : public testing::TestWithParam<StageCase> {
     std::vector<Task*> pointers;
     for (std::size_t i = 0; i < count; ++i) {
       fill(tasks_[i], i);
+      tasks_[i].admitted = std::chrono::steady_clock::now();
       setup_.prepare(tasks_[i], i);
       pointers.push_back(&tasks_[i]);
     }
@@ -216,6 +218,11 @@ TEST_P(StageContract, GivesBackTasksOfManyTakesOnce) {
   stop();
   expect_all_back_once();
   EXPECT_EQ(live(), 700u);
+  if (const LatencyHistogram* took = setup_.stage->latency()) {
+    EXPECT_EQ(took->look().count, 700u);
+    EXPECT_GT(took->look().max_ms, 0);
+    EXPECT_LT(took->look().max_ms, static_cast<double>(kPatience.count()));
+  }
 }
 
 TEST_P(StageContract, TakesMoreAfterItHasBeenIdle) {

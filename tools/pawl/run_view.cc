@@ -8,6 +8,7 @@
 #include <utility>
 
 #include <pawl/git.h>
+#include <pawl/latency.h>
 
 namespace pawl::tool {
 
@@ -23,6 +24,13 @@ observe::LaneView shown(http::LaneStats& lane) {
           lane.paused};
 }
 
+void show_latency(observe::StageView& stage, const Latency& took) {
+  stage.latency = {took.p50_ms, took.p90_ms, took.p99_ms, took.p999_ms, took.max_ms};
+  stage.times = {{}, took.count, took.sum_s};
+  for (std::size_t i = 0; i < kLatencyBounds.size(); ++i)
+    stage.times.buckets.push_back({kLatencyBounds[i], took.at_most[i]});
+}
+
 }  // namespace
 
 std::string_view host_of(std::string_view url) {
@@ -32,19 +40,17 @@ std::string_view host_of(std::string_view url) {
   return url;
 }
 
-void show_calls(observe::RunView& view, http::Stats calls, const RunOptions& options) {
+void show_stages(observe::RunView& view, const ShownStages& stages, const RunOptions& options) {
+  http::Stats calls = stages.call.stats();
   const Status& status = view.status;
   view.save.depth = status.saving();
   view.call.depth = status.in_call_stage();
   view.commit.depth = status.ordering() + status.committing();
   view.retried = calls.retries;
-  view.latency = {calls.attempt_p50_ms, calls.attempt_p90_ms, calls.attempt_p99_ms, calls.attempt_p999_ms,
-                  calls.attempt_max_ms};
-  view.call.latency = view.latency;
-  for (std::size_t i = 0; i < http::kAttemptBounds.size(); ++i)
-    view.call_times.buckets.push_back({http::kAttemptBounds[i], calls.attempt_times.at_most[i]});
-  view.call_times.count = calls.attempt_times.count;
-  view.call_times.sum_s = calls.attempt_times.sum_s;
+  if (const auto* took = stages.save.latency()) show_latency(view.save, took->look());
+  show_latency(view.call, calls.attempts);
+  if (const auto* took = stages.commit.latency()) show_latency(view.commit, took->look());
+  view.latency = view.call.latency;
   view.budget = {calls.attempts_sent, options.budget_calls, calls.tokens, options.budget_tokens,
                  options.budget_time.value};
   if (status.call.delayed != 0 || calls.lanes_held != 0) view.note = std::move(calls.last_event);

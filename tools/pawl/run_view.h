@@ -10,13 +10,21 @@
 #include <pawl/engine.h>
 #include <pawl/http.h>
 #include <pawl/observe.h>
+#include <pawl/stages.h>
 
 #include "options.h"
 
 namespace pawl::tool {
 
-/// Depths of the stages, lanes, budget, retries and the note, from `view.status` and what the call stage says. Pure.
-void show_calls(observe::RunView& view, http::Stats calls, const RunOptions& options);
+struct ShownStages {
+  const Stage& save;
+  const http::CallStage& call;
+  const Stage& commit;
+};
+
+/// Depths and latencies of the stages, lanes, budget, retries and the note, from `view.status` and what they say. Any
+/// thread.
+void show_stages(observe::RunView& view, const ShownStages& stages, const RunOptions& options);
 
 /// "https://user@host:1/path": "host:1". Pure.
 [[nodiscard]] std::string_view host_of(std::string_view url);

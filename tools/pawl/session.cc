@@ -107,6 +107,7 @@ class Session final : public observe::Steering {
   std::unique_ptr<Engine> engine_;
   journal::Journal* borrowed_journal_ = nullptr;  // the engine's
   http::CallStage* borrowed_call_ = nullptr;      // the engine's
+  const Stage* borrowed_commit_ = nullptr;        // the engine's
   std::unique_ptr<Feeder> feeder_;
   SlowStreams slow_streams_;
   std::unique_ptr<observe::WebServer> web_;  // listens from open() on; the observers' from run() on
@@ -120,9 +121,8 @@ class Session final : public observe::Steering {
   std::atomic<observe::Phase> phase_{observe::Phase::running};  // written under control_mutex_
   std::atomic<bool> paused_{false};                             // likewise
   std::mutex fault_mutex_;
-  std::optional<Error> fault_;     // the first error of journal, disk or repository
-  bool work_tree_behind_ = false;  // set while the engine goes, read afterwards
-  bool push_behind_ = false;       // likewise
+  std::optional<Error> fault_;                           // the first error of journal, disk or repository
+  bool work_tree_behind_ = false, push_behind_ = false;  // set while the engine goes, read afterwards
   std::mutex ended_mutex_;
   std::condition_variable ended_changed_;
   bool ended_ = false;
@@ -219,6 +219,7 @@ Result<void> Session::open_engine() {
   if (!committer) return std::unexpected(committer.error());
   borrowed_journal_ = journal->get();
   borrowed_call_ = call->get();
+  borrowed_commit_ = committer->get();
 
   Planner::Options planning{run_, Rerun::none};
   if (options_.retry_failed) planning.rerun = Rerun::failed;
@@ -519,7 +520,7 @@ observe::RunView Session::view() {
   }
   view.held = held_.load(std::memory_order_relaxed);
   view.skipped = planner_->skipped();
-  show_calls(view, borrowed_call_->stats(), options_);
+  show_stages(view, {*borrowed_journal_, *borrowed_call_, *borrowed_commit_}, options_);
   view.streams = slow_streams_.look(*engine_);
   view.errors = observers_->errors();
   view.paused = paused_.load();
@@ -564,8 +565,7 @@ int Session::finish() {
   }
   ended_changed_.notify_all();
   last.elapsed = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - began_);
-  const bool all_committed = last.status.unfinished == 0 && !fault_;
-  if (index_ && all_committed && planner_->index_is_true())
+  if (index_ && last.status.unfinished == 0 && !fault_ && planner_->index_is_true())
     if (auto marked = index_->mark_clean(*look_up_, run_); !marked) complain(marked.error().context);
   ExitCode code = kAllDone;
   if (last.status.failed != 0 || last.bad_lines != 0) code = kSomeFailed;

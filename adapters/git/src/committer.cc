@@ -79,7 +79,7 @@ void CommitStage::attach(StageSink& sink) {
   borrowed_sink_ = &sink;
   publisher_ =
       std::make_unique<Publisher>(Publisher::Options{borrowed_repository_.impl(), look_.identity, options_.work_tree,
-                                                     options_.lock_wait, sink, [this] { inbox_.ring(); },
+                                                     options_.lock_wait, sink, latency_, [this] { inbox_.ring(); },
                                                      [this](const ObjectId& tip) {
                                                        if (pusher_) pusher_->published(tip);
                                                      },
@@ -108,6 +108,9 @@ void CommitStage::start_pusher() {
 }
 
 void CommitStage::take(std::span<Task* const> tasks) noexcept {
+  const auto now = Clock::now();
+  for (Task* task : tasks)
+    if (task->encoded) static_cast<Encoded*>(task->encoded.get())->taken = now;
   waiting_.fetch_add(tasks.size(), std::memory_order_relaxed);  // relaxed: a gauge
   inbox_.push(tasks);
 }

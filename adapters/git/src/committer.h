@@ -23,6 +23,7 @@
 #include <pawl/error.h>
 #include <pawl/git.h>
 #include <pawl/inbox.h>
+#include <pawl/latency.h>
 #include <pawl/stages.h>
 
 #include "commit_text.h"
@@ -54,6 +55,7 @@ class CommitStage final : public Stage {
   void hurry() noexcept override;
   void stop() noexcept override;
   [[nodiscard]] StageGauge gauge() const noexcept override;
+  [[nodiscard]] const LatencyHistogram* latency() const noexcept override { return &latency_; }
 
   /// Any thread, from attach() on.
   [[nodiscard]] CommitStats stats() const { return publisher_->stats(); }
@@ -87,6 +89,7 @@ class CommitStage final : public Stage {
   const CommitOptions options_;
   const Look look_;
   const std::string trailers_;  // of every commit
+  LatencyHistogram latency_;    // written by the publisher, which this outlives
   StageSink* borrowed_sink_ = nullptr;
   std::unique_ptr<Publisher> publisher_;  // from attach() on
   std::unique_ptr<Pusher> pusher_;        // null: nothing is pushed

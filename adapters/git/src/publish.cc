@@ -205,6 +205,7 @@ void Publisher::settle(Result<Fate> fate) {
     }
     report(BranchReport::What::published, publication->tip, *publication);
     update_work_tree(*publication);
+    note_latency(*publication);
     give_back(*publication);
     return;
   }
@@ -253,6 +254,13 @@ void Publisher::keep_up(const Publication& publication) {
     upkeep_.emplace(PackUpkeep::Options{pack_folders(options_.repository), options_.repository.common_dir, interrupt_});
   }
   upkeep_->added(publication.pack_name, publication.pack_bytes, publication.pack.objects());
+}
+
+void Publisher::note_latency(const Publication& publication) {
+  const Clock::time_point now = Clock::now();
+  options_.latency.record_batch(publication.tasks, now, [now](const Task* task) {
+    return task->encoded ? static_cast<const Encoded*>(task->encoded.get())->taken : now;
+  });
 }
 
 void Publisher::give_back(const Publication& publication) {

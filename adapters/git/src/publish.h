@@ -21,6 +21,7 @@
 
 #include <pawl/error.h>
 #include <pawl/git.h>
+#include <pawl/latency.h>
 #include <pawl/stages.h>
 
 #include "child_process.h"
@@ -82,6 +83,7 @@ class Publisher {
     CommitOptions::WorkTree work_tree;
     std::chrono::milliseconds lock_wait;  // longest wait for a lock that another git process holds
     StageSink& sink;                      // borrowed
+    LatencyHistogram& latency;            // borrowed: of the tasks that are published
     std::function<void()> on_news;        // state() changed; called on the publisher thread, must not wait
     std::function<void(const ObjectId& tip)> on_published;      // the branch has moved there; likewise
     std::function<void(const BranchReport&)> on_branch_report;  // may be empty; likewise
@@ -144,6 +146,7 @@ class Publisher {
   void keep_up(const Publication& publication);
   void update_work_tree(const Publication& publication);
   void finish_work_tree();
+  void note_latency(const Publication& publication);
   void give_back(const Publication& publication);
   void settle(Result<Fate> fate);
 

@@ -92,7 +92,7 @@ class CurlCallStage final : public CallPart {
     return {value_of(waiting_), value_of(active_), value_of(delayed_)};
   }
   [[nodiscard]] Stats stats() const override;
-  [[nodiscard]] const LatencyHistogram& latency() const noexcept override { return counts_.latency; }
+  [[nodiscard]] const LatencyHistogram& attempt_latency() const noexcept override { return counts_.latency; }
   void wake() noexcept override { wire_->wake(); }
 
  private:

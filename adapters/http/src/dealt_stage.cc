@@ -151,21 +151,16 @@ Stats DealtStage::stats() const {
     sum.connections_opened += one.connections_opened;
     sum.connections_closed += one.connections_closed;
     sum.bytes_received += one.bytes_received;
-    sum.attempt_max_ms = std::max(sum.attempt_max_ms, one.attempt_max_ms);
     sum.events += one.events;
     for (LaneStats& lane : one.lanes) add_lane(sum.lanes, lane);
     if (one.events > most_events) {  // which is the latest of all is not known; all matter
       most_events = one.events;
       sum.last_event = std::move(one.last_event);
     }
-    latencies.push_back(&part->latency());
-    part->latency().add_to(sum.attempt_times);
+    latencies.push_back(&part->attempt_latency());
   }
   sum.lanes_held = held_among(sum.lanes);
-  sum.attempt_p50_ms = LatencyHistogram::percentile_ms(latencies, 0.5);
-  sum.attempt_p90_ms = LatencyHistogram::percentile_ms(latencies, 0.9);
-  sum.attempt_p99_ms = LatencyHistogram::percentile_ms(latencies, 0.99);
-  sum.attempt_p999_ms = LatencyHistogram::percentile_ms(latencies, 0.999);
+  sum.attempts = LatencyHistogram::look_at(latencies);
   return sum;
 }
 

@@ -12,7 +12,6 @@
 #include <pawl/http.h>
 
 #include "changes.h"
-#include "latency.h"
 
 namespace pawl::http {
 
@@ -27,7 +26,7 @@ class CallPart : public CallStage {
     return asked;
   }
   /// How long its attempts took. Any thread, as long as the stage lives.
-  [[nodiscard]] virtual const LatencyHistogram& latency() const noexcept = 0;
+  [[nodiscard]] virtual const LatencyHistogram& attempt_latency() const noexcept = 0;
 
  protected:
   /// Makes the loop turn. Any thread.

@@ -12,8 +12,7 @@
 #include <vector>
 
 #include <pawl/http.h>
-
-#include "latency.h"
+#include <pawl/latency.h>
 
 namespace pawl::http {
 
@@ -67,12 +66,7 @@ class StageCounts {
     stats.attempts_started = std::max(value_of(started), stats.attempts_finished);
     stats.retries = value_of(retries);
     stats.bytes_received = value_of(bytes);
-    stats.attempt_p50_ms = latency.percentile_ms(0.5);
-    stats.attempt_p90_ms = latency.percentile_ms(0.9);
-    stats.attempt_p99_ms = latency.percentile_ms(0.99);
-    stats.attempt_p999_ms = latency.percentile_ms(0.999);
-    stats.attempt_max_ms = latency.max_ms();
-    latency.add_to(stats.attempt_times);
+    stats.attempts = latency.look();
     const std::lock_guard lock(mutex_);
     stats.lanes = lanes_;
     stats.lanes_held = held_among(lanes_);

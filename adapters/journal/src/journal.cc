@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <pawl/inbox.h>
+#include <pawl/latency.h>
 #include <pawl/thread.h>
 
 #include "counters.h"
@@ -83,6 +84,7 @@ struct Journal::Impl {
   std::atomic<std::uint64_t> room{0};  // given by give_room(), taken by the writer: tasks to mark with their save
   Counter queued_answer_bytes;         // added by note_answers(), subtracted by the writer
   Counter taken, begun, given_back;    // tasks: take(), the writer, the writer
+  LatencyHistogram latency;            // written by the writer
 
   struct Ticket {
     std::uint64_t segment = 0;
@@ -151,6 +153,8 @@ void Journal::Impl::write_group(Task* first_to_save, Task* first_to_mark) {
   if (broken) {
     give_up_all(saving, *broken);
     give_up_all(marking, *broken);
+  } else if (!saving.empty()) {
+    latency.record_batch(saving, Clock::now(), [](const Task* task) { return task->admitted; });
   }
   given_back.add(group.size());
   if (!group.empty()) sink->done(group);
@@ -408,6 +412,8 @@ StageGauge Journal::gauge() const noexcept {
   const std::uint64_t taken = std::max(begun, impl_->taken.read());
   return {.waiting = taken - begun, .active = begun - given_back, .delayed = 0};
 }
+
+const LatencyHistogram* Journal::latency() const noexcept { return &impl_->latency; }
 
 void Journal::note_answers(std::span<Task* const> tasks) noexcept {
   auto message = impl_->pool.take();

@@ -33,9 +33,9 @@ void History::add(const RunView& view) {
     if (view.elapsed < points_.back().at + every_) return;
   }
   points_.push_back({view.elapsed, view.finished(), view.status.failed, view.retried, view.waiting(), view.calling(),
-                     view.ordering(), quantile_between(call_times_, view.call_times, 0.5),
-                     quantile_between(call_times_, view.call_times, 0.99)});
-  call_times_ = view.call_times;
+                     view.ordering(), quantile_between(call_times_, view.call.times, 0.5),
+                     quantile_between(call_times_, view.call.times, 0.99)});
+  call_times_ = view.call.times;
 }
 
 std::string History::to_json() const {

@@ -57,9 +57,9 @@ class Families {
       value(one == now ? 1.0 : 0.0, std::move(with));
     }
   }
-  void histogram(std::string name, std::string help, const HistogramView& view) {
-    begin(MetricType::Histogram, std::move(name), std::move(help));
+  void value(const HistogramView& view, Labels labels = {}) {
     ClientMetric metric;
+    metric.label = std::move(labels);
     metric.histogram.sample_count = view.count;
     metric.histogram.sample_sum = view.sum_s;
     for (const auto& bucket : view.buckets) metric.histogram.bucket.push_back({bucket.count, bucket.at_most_s});
@@ -105,7 +105,7 @@ void add_stages(Families& out, const RunView& view) {
   out.begin(MetricType::Gauge, "pawl_stage_tasks", "Tasks in a stage.");
   for (const auto& [name, stage] : stages) out.value(stage.depth, {{"stage", name}});
   out.begin(MetricType::Gauge, "pawl_stage_latency_seconds",
-            "Time a stage takes for what it does once (call: an attempt), since the start; no value: not measured.");
+            "Time that tasks were in a stage (call: that attempts took), since the start; no value: none yet.");
   for (const auto& [name, stage] : stages) {
     if (stage.latency.max_ms <= 0) continue;
     out.value(stage.latency.p50_ms / 1000, {{"stage", name}, {"percentile", "50"}});
@@ -114,13 +114,19 @@ void add_stages(Families& out, const RunView& view) {
     out.value(stage.latency.p999_ms / 1000, {{"stage", name}, {"percentile", "99.9"}});
     out.value(stage.latency.max_ms / 1000, {{"stage", name}, {"percentile", "100"}});
   }
+  out.begin(MetricType::Histogram, "pawl_stage_duration_seconds",
+            "Time that tasks were in a stage (of calls: pawl_call_duration_seconds); bounds to within 4 %.");
+  out.value(view.save.times, {{"stage", "save"}});
+  out.value(view.commit.times, {{"stage", "commit"}});
   out.gauge("pawl_tasks_in_flight", "Tasks admitted and not retired.", view.status.in_flight());
   out.gauge("pawl_in_flight_bytes", "Bytes of requests and responses that are held.", view.status.bytes_in_flight);
   out.gauge("pawl_calls_in_flight", "Calls on the wire.", view.calling());
 }
 
 void add_calls(Families& out, const RunView& view) {
-  out.histogram("pawl_call_duration_seconds", "Time of one attempt of a call; bounds to within 4 %.", view.call_times);
+  out.begin(MetricType::Histogram, "pawl_call_duration_seconds",
+            "Time of one attempt of a call; bounds to within 4 %.");
+  out.value(view.call.times);
   out.counter("pawl_call_retries_total", "Calls made again.", view.retried);
   const BudgetView& budget = view.budget;
   out.counter("pawl_budget_calls_total", "Calls that left this machine and have ended.", budget.calls);

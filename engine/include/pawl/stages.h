@@ -35,6 +35,8 @@ enum class Cancel : std::uint8_t {
   all,      // give back everything that can be given back, within a second (abort)
 };
 
+class LatencyHistogram;
+
 /// What a stage holds right now; a stale value is harmless.
 struct StageGauge {
   std::uint64_t waiting = 0;  // taken, not begun
@@ -71,6 +73,10 @@ class PAWL_API Stage {
   virtual void stop() noexcept = 0;
 
   [[nodiscard]] virtual StageGauge gauge() const noexcept { return {}; }
+
+  /// How long the tasks that the stage has finished were in it, see latency.h; null: it does not measure that. Any
+  /// thread, from attach() on; lives as long as the stage.
+  [[nodiscard]] virtual const LatencyHistogram* latency() const noexcept { return nullptr; }
 };
 
 /// The save stage: done() for a live task means *accepted*: it survives SIGKILL and power loss.

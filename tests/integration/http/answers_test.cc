@@ -132,8 +132,8 @@ TEST(CallStage, ReusesConnectionsAndMatchesAnswersWithTasks) {
   const Stats stats = caller.stage().stats();
   EXPECT_EQ(stats.attempts_finished, 2000u);
   EXPECT_EQ(stats.connections_opened, static_cast<std::uint64_t>(server.connections()));
-  EXPECT_GT(stats.attempt_p50_ms, 0);
-  EXPECT_LE(stats.attempt_p50_ms, stats.attempt_max_ms);
+  EXPECT_GT(stats.attempts.p50_ms, 0);
+  EXPECT_LE(stats.attempts.p50_ms, stats.attempts.max_ms);
 }
 
 TEST(CallStage, OneAfterTheOtherNeedsOneConnection) {

@@ -78,8 +78,8 @@ TEST(CallStageWays, SeveralLoopsShareTheLimitsAndTheCounts) {
   const Stats stats = caller.stage().stats();
   EXPECT_EQ(stats.attempts_started, 600u);
   EXPECT_EQ(stats.attempts_finished, 600u);
-  EXPECT_GT(stats.attempt_p50_ms, 0);
-  EXPECT_LE(stats.attempt_p50_ms, stats.attempt_max_ms);
+  EXPECT_GT(stats.attempts.p50_ms, 0);
+  EXPECT_LE(stats.attempts.p50_ms, stats.attempts.max_ms);
   const StageGauge gauge = caller.stage().gauge();
   EXPECT_EQ(gauge.waiting + gauge.active + gauge.delayed, 0u);
 }

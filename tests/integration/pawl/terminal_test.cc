@@ -44,8 +44,14 @@ TEST_F(PawlTerminal, TopFollowsTheSizeAndGivesTheTerminalBack) {
   ASSERT_TRUE(top.until([&](const TerminalScreen& screen) {
     const std::string text = screen.text();
     const auto has = [&](std::string_view part) { return text.find(part) != std::string::npos; };
+    const auto measured = [&](std::string_view stage) {
+      for (std::size_t row = 0; row < 24; ++row)
+        if (screen.line(row).starts_with(stage)) return screen.line(row).find(" -") == std::string::npos;
+      return false;
+    };
     return screen.alternate() && screen.line(0).starts_with("pawl " + repo().string().substr(0, 8)) && has("STAGE") &&
-           has("LANE") && has("of 100,000") && has(server_->base_url()) && screen.line(23).starts_with("q leaves");
+           has("LANE") && has("of 100,000") && measured("save ") && measured("call ") && measured("commit ") &&
+           has(server_->base_url()) && screen.line(23).starts_with("q leaves");
   })) << top.screen().text();
   EXPECT_FALSE(top.screen().cursor_shown());
 

@@ -17,7 +17,8 @@ TEST(Metrics, NameWhatIsCountedAndItsUnit) {
   RunView view = busy_view();
   view.call.depth = 1066;
   view.save.latency = {0.5, 0.9, 1.5, 1.8, 2};
-  view.call_times = {{{0.05, 4000}, {0.1, 4100}}, 4129, 210.5};
+  view.call.times = {{{0.05, 4000}, {0.1, 4100}}, 4129, 210.5};
+  view.commit.times = {{{0.1, 90}}, 100, 9.5};
   const std::string text = to_prometheus(view);
   EXPECT_THAT(text, HasSubstr("# TYPE pawl_tasks_total counter\n"));
   EXPECT_THAT(text, HasSubstr("\npawl_tasks_total{stage=\"admit\"} 5197\n"));
@@ -33,6 +34,8 @@ TEST(Metrics, NameWhatIsCountedAndItsUnit) {
   EXPECT_THAT(text, HasSubstr("\npawl_call_duration_seconds_bucket{le=\"0.1\"} 4100\n"));
   EXPECT_THAT(text, HasSubstr("\npawl_call_duration_seconds_bucket{le=\"+Inf\"} 4129\n"));
   EXPECT_THAT(text, HasSubstr("\npawl_call_duration_seconds_sum 210.5\n"));
+  EXPECT_THAT(text, HasSubstr("# TYPE pawl_stage_duration_seconds histogram\n"));
+  EXPECT_THAT(text, HasSubstr("\npawl_stage_duration_seconds_bucket{stage=\"commit\",le=\"0.1\"} 90\n"));
   EXPECT_THAT(text, HasSubstr("\npawl_run_phase{state=\"running\"} 1\n"));
 }
 

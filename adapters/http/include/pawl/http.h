@@ -8,7 +8,6 @@
 // memory whole, bounded by `response_bytes_max`), and for a handful of calls where one blocking handle will do.
 #pragma once
 
-#include <array>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -20,6 +19,7 @@
 
 #include <pawl/error.h>
 #include <pawl/export.h>
+#include <pawl/latency.h>
 #include <pawl/stages.h>
 
 namespace pawl::http {
@@ -177,17 +177,6 @@ struct LaneStats {
   BreakerState breaker = BreakerState::closed;  // its origin's
 };
 
-/// Bounds of AttemptTimes, in seconds.
-inline constexpr std::array<double, 18> kAttemptBounds = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
-                                                          1,     2.5,    5,     10,   25,    60,   120, 300,  600};
-
-/// How many attempts took at most so long. A bound is met to within 4 %: those just below it may be missing.
-struct AttemptTimes {
-  std::array<std::uint64_t, kAttemptBounds.size()> at_most{};  // each counts all the ones before it, too
-  std::uint64_t count = 0;
-  double sum_s = 0;
-};
-
 /// Monotonic counts since the stage was made, and how long attempts took.
 struct Stats {
   std::uint64_t attempts_started = 0;
@@ -198,12 +187,7 @@ struct Stats {
   std::uint64_t connections_opened = 0;  // sockets
   std::uint64_t connections_closed = 0;
   std::uint64_t bytes_received = 0;  // of bodies, content-coding undone
-  double attempt_p50_ms = 0;         // upper bound of the bucket, at most 4 % too high; 0 before the first
-  double attempt_p90_ms = 0;
-  double attempt_p99_ms = 0;
-  double attempt_p999_ms = 0;  // 99.9 %
-  double attempt_max_ms = 0;
-  AttemptTimes attempt_times;
+  Latency attempts;                  // how long they took, each by itself
   std::vector<LaneStats> lanes;  // at most kLaneStatsMax, those in use first; as they were when this was last asked for
   std::uint64_t lanes_held = 0;  // of them, those that are paused or whose host is down
   std::uint64_t events = 0;      // how often last_event has been set

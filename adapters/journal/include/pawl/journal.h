@@ -110,6 +110,8 @@ class PAWL_API Journal final : public SaveStage, public SendLog {
   void cancel(Cancel how) noexcept override;
   void stop() noexcept override;
   [[nodiscard]] StageGauge gauge() const noexcept override;
+  /// Of saved tasks: from when they were admitted, as this is their first stage.
+  [[nodiscard]] const LatencyHistogram* latency() const noexcept override;
   void note_answers(std::span<Task* const> tasks) noexcept override;
   void release(std::span<Task* const> tasks) noexcept override;
 

@@ -64,7 +64,8 @@ struct HistogramView {
 struct StageView {
   std::uint64_t depth = 0;  // tasks in it: the three depths are what is in flight
   double rate_per_s = 0;    // tasks that left it lately, see Pace
-  LatencyView latency;      // of what it does once (call: an attempt); all 0: not measured
+  LatencyView latency;      // how long tasks were in it (call: how long attempts took); all 0: none yet
+  HistogramView times{};    // of the same; for metrics and history, not in to_json()
 };
 
 /// Calls go in lanes: a server and the model its requests name, with what holds them back.
@@ -122,7 +123,6 @@ struct PAWL_API RunView {
   std::optional<std::chrono::seconds> eta_low, eta_high;  // between these it most likely is, see Pace
   bool paused = false;                                    // by a person: no new call leaves
   StageView save, call, commit;                           // commit: with what waits for its turn
-  HistogramView call_times;                               // of attempts; for metrics and history, not in to_json()
   std::vector<LaneView> lanes;                            // at most kLanesShown
   std::vector<ErrorView> errors;                          // at most kErrorsShown distinct ones, the latest first
   std::vector<StreamView> streams;                        // at most kStreamsShown, the longest wait first
