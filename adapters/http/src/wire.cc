@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 namespace pawl::http {
 
@@ -120,14 +121,27 @@ void Wire::watch(curl_socket_t fd, Socket& socket, std::uint32_t events) noexcep
 int Wire::on_socket(CURL*, curl_socket_t fd, int what, void* data, void*) noexcept {
   auto& shard = *static_cast<Shard*>(data);
   Socket& socket = shard.wire->socket(fd);
+  if (what == CURL_POLL_REMOVE && socket.shard != shard.index) return 0;  // its own was closed, this one is another's
   socket.shard = shard.index;
   socket.wanted = 0;
+  socket.left_in = 0;
   if (what != CURL_POLL_REMOVE) {
     if ((what & CURL_POLL_IN) != 0) socket.wanted |= EPOLLIN;
     if ((what & CURL_POLL_OUT) != 0) socket.wanted |= EPOLLOUT;
   }
   // An idle connection stays registered: it will most likely want the same again with the next request.
   if (socket.ours && socket.wanted == 0 && socket.registered == EPOLLIN) return 0;
+  // libcurl closes the resolver's sockets and those that were still connecting without a word, so by now the number may
+  // be another thread's. The kernel forgets what is closed; one that is still open and speaks up is let go in
+  // `dispatch`.
+  if (socket.wanted == 0) {
+    // The end of an attempt to connect. libcurl 7.88 tries the host's next address only when it is called again, and
+    // asks for that seconds later.
+    if (socket.ours && socket.registered == EPOLLOUT) shard.wire->look_again(shard);
+    socket.left_in = socket.registered != 0 ? shard.wire->polls_ : 0;
+    socket.registered = 0;
+    return 0;
+  }
   shard.wire->watch(fd, socket, socket.wanted);
   return 0;
 }
@@ -140,19 +154,33 @@ int Wire::on_timer(CURLM*, long timeout_ms, void* data) noexcept {
     shard.wire->nearest_ = std::min(shard.wire->nearest_, shard.deadline);
   }
   // 0 comes with every request: no need to read the clock for it.
-  if (timeout_ms == 0 && !shard.due) {
-    shard.due = true;
-    shard.wire->due_.push_back(shard.index);
-  }
+  if (timeout_ms == 0) shard.wire->make_due(shard);
   return 0;
+}
+
+void Wire::make_due(Shard& shard) {
+  if (shard.due) return;
+  shard.due = true;
+  due_.push_back(shard.index);
+}
+
+void Wire::look_again(Shard& shard) {
+  shard.whole = true;
+  make_due(shard);
 }
 
 curl_socket_t Wire::open_socket(void* data, curlsocktype, curl_sockaddr* address) noexcept {
   auto& wire = *static_cast<Wire*>(data);
   const int fd = ::socket(address->family, address->socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, address->protocol);
   if (fd < 0) return CURL_SOCKET_BAD;
-  wire.socket(fd) = Socket{.registered = 0, .wanted = 0, .shard = 0, .ours = true};
   bump(wire.opened_);
+  Socket& socket = wire.socket(fd);
+  if (socket.ours) bump(wire.closed_);
+  const std::uint32_t wanted = socket.wanted;
+  socket = Socket{.registered = 0, .wanted = wanted, .shard = socket.shard, .ours = true, .left_in = 0};
+  // The number's last socket was closed without a word, as when the first of a host's addresses refused: libcurl takes
+  // this one for it, and will not ask for what it has asked for already.
+  if (wanted != 0) wire.watch(fd, socket, wanted);
   return fd;
 }
 
@@ -193,6 +221,10 @@ void Wire::run_timers() {
   for (const unsigned index : firing_) {
     Shard& shard = *shards_[index];
     shard.due = false;
+    if (std::exchange(shard.whole, false)) {
+      int running = 0;
+      CURL_IGNORE_DEPRECATION(curl_multi_socket_all(shard.multi.get(), &running);)
+    }
     act(shard, CURL_SOCKET_TIMEOUT, 0);
   }
   if (nearest_ == kNever) return;
@@ -228,6 +260,7 @@ void Wire::dispatch(curl_socket_t fd, std::uint32_t events) {
   if (socket.wanted == 0) {
     // An idle connection was closed by the server or brings what nobody asked for, or a socket of this batch has been
     // closed before its turn.
+    if (socket.left_in != 0 && socket.left_in != polls_) ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
     if (socket.registered == 0) return;
     if (socket.ours && !setup_.multiplex) return bury(fd, socket);
     watch(fd, socket, 0);
@@ -242,6 +275,7 @@ void Wire::dispatch(curl_socket_t fd, std::uint32_t events) {
 
 void Wire::poll(std::optional<Clock::time_point> until) {
   std::array<epoll_event, kEventsPerPoll> events;
+  ++polls_;
   const int count = ::epoll_wait(epoll_.get(), events.data(), kEventsPerPoll, timeout_ms(until.value_or(kNever)));
   for (int i = 0; i < count; ++i)
     dispatch(events[static_cast<unsigned>(i)].data.fd, events[static_cast<unsigned>(i)].events);

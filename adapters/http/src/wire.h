@@ -103,6 +103,7 @@ class Wire {
     MultiHandle multi;
     Clock::time_point deadline = kNever;
     bool due = false;    // in due_
+    bool whole = false;  // when due, all its transfers are looked at, not only those whose time has come
     bool dirty = false;  // in dirty_
   };
   /// What is known of a descriptor number.
@@ -110,7 +111,8 @@ class Wire {
     std::uint32_t registered = 0;  // events epoll watches for
     std::uint32_t wanted = 0;      // events libcurl wants
     unsigned shard = 0;
-    bool ours = false;  // from open_socket(), so close_socket() will tell when the number is free again
+    bool ours = false;          // from open_socket(), so close_socket() will tell when the number is free again
+    std::uint64_t left_in = 0;  // number of the poll in which libcurl let go of it while epoll watched it; 0: none
   };
 
   /// A connection at its end. Its number is given to sockets that must not be used again: libcurl sees the end and
@@ -125,6 +127,8 @@ class Wire {
   Socket& socket(curl_socket_t fd);
   void watch(curl_socket_t fd, Socket& socket, std::uint32_t events) noexcept;
   void bury(curl_socket_t fd, Socket& socket) noexcept;
+  void make_due(Shard& shard);
+  void look_again(Shard& shard);
   void act(Shard& shard, curl_socket_t fd, int mask) noexcept;
   [[nodiscard]] int timeout_ms(Clock::time_point until) const noexcept;
   void dispatch(curl_socket_t fd, std::uint32_t events);
@@ -143,6 +147,7 @@ class Wire {
   std::atomic<std::uint64_t> opened_{0};  // written by the wire's thread, read for statistics
   std::atomic<std::uint64_t> closed_{0};
   Clock::time_point nearest_ = kNever;  // no shard's deadline is earlier; may be earlier than all of them
+  std::uint64_t polls_ = 0;
   std::vector<unsigned> due_;
   std::vector<unsigned> firing_;
   std::vector<unsigned> dirty_;
