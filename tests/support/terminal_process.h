@@ -10,6 +10,7 @@
 #include <termios.h>
 #include <unistd.h>
 #include <utmp.h>
+#undef EMPTY  // a word that others need for something else
 
 #include <algorithm>
 #include <array>
