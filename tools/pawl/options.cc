@@ -263,6 +263,10 @@ static void add_repository_options(CLI::App& command, RunOptions& options) {
           ->group("Repository");
   command.add_flag("--no-sign", options.no_sign, "sign no commits")->excludes(sign)->group("Repository");
   command
+      .add_flag("--run-notes", options.run_notes,
+                "note beginning and end of the run at the branch's tip, in refs/notes/pawl (git log --notes=pawl)")
+      ->group("Repository");
+  command
       .add_option("--push", options.push,
                   "push the branch there in the background; merges what others pushed, no force")
       ->type_name("REMOTE")

@@ -74,6 +74,7 @@ struct RunOptions {
   std::string message;
   std::vector<std::string> trailers;
   bool sign = false;
+  bool run_notes = false;
   bool no_sign = false;  // neither: as git's commit.gpgSign says
   std::string push;
   std::string branch;

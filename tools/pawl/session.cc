@@ -23,6 +23,7 @@
 #include "observers.h"
 #include "planner.h"
 #include "run_log.h"
+#include "run_notes.h"
 #include "run_view.h"
 #include "shell/shell.h"
 #include "signals.h"
@@ -186,11 +187,7 @@ Result<void> Session::open_engine() {
       complain("the branch has the results, the work tree does not: " + report.problem + "; the next run catches up");
       work_tree_behind_ = true;
     }
-    if (report.files_left != 0)
-      complain(
-          fmt::format("{} files of the work tree were left as they are, because they hold changes of your own (the "
-                      "branch has the results): {}",
-                      report.files_left, report.first_left));
+    if (report.files_left != 0) complain(left_files_text(report));
   };
   commit.on_push_report = [this](const git::PushReport& report) { pushed(report); };
   commit.on_branch_report = [this](const git::BranchReport& report) { log_->branch_report(report); };
@@ -198,6 +195,7 @@ Result<void> Session::open_engine() {
   if (!journal) return std::unexpected(journal.error());
   if (auto fits = check_left_tasks((*journal)->left()); !fits) return fits;
   if (auto kept = keep_settings(); !kept) return kept;
+  if (auto noted = note_begin(options_, *repository_, run_); !noted) return noted;
   http_options_.on_spent = [this](const http::Spent& spent) { call_budget_spent(spent); };
   http_options_.on_tokens_unknown = [this](const Task& task) {
     complain(
@@ -574,6 +572,7 @@ int Session::finish() {
   if (fault_ || work_tree_behind_ || push_behind_) code = kStorage;
   if (feed_error) complain(feed_error->context, observe::LogLevel::error);
   if (code == kUnfinished) say_what_was_spent(calls);
+  if (auto noted = note_end(options_, *repository_, run_, code, last); !noted) complain(noted.error().context);
   log_->ended(code, last);
   log_->stop();
   if (!options_.quiet && options_.progress != "json") {

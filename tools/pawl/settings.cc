@@ -104,6 +104,7 @@ void each_setting(Options& options, Visit&& visit) {
   visit("message", options.message);
   visit("sign", options.sign);
   visit("no-sign", options.no_sign);
+  visit("run-notes", options.run_notes);
   visit("push", options.push);
   visit("branch", options.branch);
   visit("commit-tasks", options.commit_tasks);

@@ -139,6 +139,13 @@ git::CommitOptions commit_options(const RunOptions& options, std::uint64_t run) 
   return commit;
 }
 
+std::string left_files_text(const git::WorkTreeReport& report) {
+  return std::to_string(report.files_left) +
+         " files of the work tree were left as they are, because they hold changes of your own (the branch has the "
+         "results): " +
+         report.first_left;
+}
+
 Result<input::Options> input_options(const RunOptions& options, int cancel_fd) {
   input::Options input;
   input.format = format_of(options.format);

@@ -25,6 +25,8 @@ inline constexpr const char* kBuiltinOrigin = "http://pawl.builtin";
 [[nodiscard]] Result<http::Options> http_options(const RunOptions& options, const mockapi::Server* builtin);
 
 [[nodiscard]] git::CommitOptions commit_options(const RunOptions& options, std::uint64_t run);
+/// What a person is told of files that hold changes of their own.
+[[nodiscard]] std::string left_files_text(const git::WorkTreeReport& report);
 
 [[nodiscard]] journal::Options journal_options(const RunOptions& options, const git::Repository& repository);
 

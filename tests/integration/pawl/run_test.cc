@@ -48,6 +48,25 @@ TEST_F(PawlRun, KeepsTheAnswerBesideItsQuestion) {
   EXPECT_THAT(records[1].response_body, HasSubstr("second"));
 }
 
+TEST_F(PawlRun, NotesItsBeginningAndEndAtTheTipsOfTheBranchWhenAskedTo) {
+  server_ = serve();
+  ASSERT_EQ(Process(run_words(input("1.jsonl", batch_line("a", "s", "one")))).wait(), 0);
+  EXPECT_FALSE(std::filesystem::exists(repo() / ".git/refs/notes")) << "nobody asked";
+  const auto ask = [this](std::vector<std::string> words) { return lines_of(git(repo(), std::move(words))); };
+  const std::string begin = ask({"rev-parse", "main"}).front();
+  const std::string file = input("2.jsonl", batch_line("b", "s", "two") + batch_line("c", "s", "three"));
+  ASSERT_EQ(Process(run_words(file, {"--run-notes", "--commit-tasks", "1"})).wait(), 0);
+  const std::string end = ask({"rev-parse", "main"}).front();
+  const std::string run = ask({"log", "-1", "--format=%(trailers:key=Pawl-Run,valueonly)"}).front();
+  EXPECT_EQ(ask({"log", "-1", "--notes=pawl", "--format=%N", begin}).front(),
+            "run " + run + " began after this commit");
+  EXPECT_THAT(ask({"log", "-1", "--notes=pawl", "--format=%N", end}).front(),
+              ::testing::MatchesRegex("run " + run + " ended with this commit after .* s: 2 committed.*exit code 0"));
+  ASSERT_EQ(Process(run_words(file, {"--run-notes"})).wait(), 0);
+  EXPECT_EQ(ask({"notes", "--ref=pawl", "show", end}).size(), 3u) << "a run without a commit adds to what is there";
+  expect_sound(repo());
+}
+
 TEST_F(PawlRun, SkipsWhatIsCommittedRerunsWhatWasEditedAndRunsWhatWasAppended) {
   server_ = serve();
   const std::string a = batch_line("a", "s", "one"), b = batch_line("b", "s", "two"), c = batch_line("c", "t", "three");

@@ -63,6 +63,13 @@ class PAWL_API Repository {
 /// Whether the branch is born. Errors: repository.
 [[nodiscard]] PAWL_API Result<bool> has_commits(Repository& repository);
 
+/// Where add_tip_note() writes. Not among the refs that `git log` shows by itself: `git log --notes=pawl`.
+inline constexpr const char* kNotesRef = "refs/notes/pawl";
+
+/// Adds a line to the git note of the branch's tip; nothing while the branch is not born. Not while a commit stage uses
+/// the repository. Errors: repository, usage (a date in the environment that cannot be read).
+[[nodiscard]] PAWL_API Result<void> add_tip_note(Repository& repository, std::string_view line);
+
 /// What the files and the index of the checked-out branch are left with when a run ends. The branch has everything.
 struct WorkTreeReport {
   std::uint64_t files_left = 0;  // not touched: something of a person's was in the way; counted at each change
