@@ -215,14 +215,14 @@ TEST_P(StageContract, GivesBackTasksOfManyTakesOnce) {
   const auto all = make_tasks(700);
   for (std::size_t i = 0; i < all.size(); i += 7) take(std::span(all).subspan(i, 7));
   ASSERT_TRUE(sink_->wait_for(all.size(), kPatience));
-  stop();
-  expect_all_back_once();
-  EXPECT_EQ(live(), 700u);
   if (const LatencyHistogram* took = setup_.stage->latency()) {
     EXPECT_EQ(took->look().count, 700u);
     EXPECT_GT(took->look().max_ms, 0);
     EXPECT_LT(took->look().max_ms, static_cast<double>(kPatience.count()));
   }
+  stop();
+  expect_all_back_once();
+  EXPECT_EQ(live(), 700u);
 }
 
 TEST_P(StageContract, TakesMoreAfterItHasBeenIdle) {
