@@ -161,6 +161,7 @@ class Bench:
         self.program = os.path.join(options.build, "bench", "commit_history")
         self.folder = tempfile.mkdtemp(prefix="pawl-commit-", dir=options.dir)
         self.dumped = {}
+        self.made = 0
 
     def path(self, name):
         return os.path.join(self.folder, name)
@@ -174,7 +175,10 @@ class Bench:
         return file
 
     def fresh(self, work_tree):
-        repository = self.path("repository")
+        # ext4 passes by inodes that were deleted within the last minute, one by one, for each new file (14 s
+        # of system time instead of 2 for 50,000): so what has many files stays until the end.
+        self.made += 1
+        repository = self.path(f"work-tree-{self.made}" if work_tree else "repository")
         shutil.rmtree(repository, ignore_errors=True)
         subprocess.run(["git", "init", "-q", "-b", "main"] + ([] if work_tree else ["--bare"]) + [repository],
                        check=True, env=os.environ | WHO)
@@ -203,12 +207,11 @@ class Bench:
                           "packs": len(list(pathlib.Path(objects, "pack").glob("*.pack")))}
 
     def files(self, tasks):
-        target = self.path("files")
-        shutil.rmtree(target, ignore_errors=True)
+        self.made += 1
+        target = self.path(f"files-{self.made}")
         os.mkdir(target)
         os.sync()
         run([self.program, "files", target, str(tasks), str(self.options.streams)], out=self.path("said"))
-        shutil.rmtree(target)
         return json.loads(pathlib.Path(self.path("said")).read_text())["seconds"]
 
     def costs(self):
