@@ -105,31 +105,32 @@ class Watchers:
             self.top.leave()
 
 
-def rate(tools, url, lines, tasks, watched):
-    with tempfile.TemporaryDirectory(prefix="pawl-watched-") as folder:
-        repo, log = os.path.join(folder, "repo"), pathlib.Path(folder, "log")
-        words = [tools["pawl"], "run", lines, "--repo", repo, "--base-url", url, "--progress", "json"]
-        watchers = None
-        began = time.monotonic()
-        with open(log, "w", encoding="utf-8") as out:
-            run = subprocess.Popen(words + (["--metrics", "127.0.0.1:0"] if watched else []), stderr=out)
-            if watched:
-                watchers = Watchers(tools["pawl"], repo, log)
-            code = run.wait()
-            took = time.monotonic() - began
-        if watchers:
-            watchers.leave()
-            if watchers.looks["scrape"] < int(took) - 2:
-                sys.exit(f"watched: {watchers.looks['scrape']} scrapes in {took:.1f} s")
-            if not watchers.top or watchers.top.bytes < 1000:
-                sys.exit("watched: pawl top has drawn nothing")
-        if code != 0:
-            sys.exit(f"watched: exit status {code}\n{log.read_text()[-2000:]}")
-        names = subprocess.run(["git", "-C", repo, "ls-tree", "-r", "--name-only", "HEAD"], capture_output=True, text=True,
-                               check=True).stdout
-        if names.count("\n") != tasks:
-            sys.exit(f"watched: {names.count(chr(10))} of {tasks} results")
-        return tasks / took
+def rate(tools, url, lines, tasks, watched, within):
+    # Left until the end: ext4 makes files slowly for a minute after many were deleted.
+    folder = tempfile.mkdtemp(dir=within)
+    repo, log = os.path.join(folder, "repo"), pathlib.Path(folder, "log")
+    words = [tools["pawl"], "run", lines, "--repo", repo, "--base-url", url, "--progress", "json"]
+    watchers = None
+    began = time.monotonic()
+    with open(log, "w", encoding="utf-8") as out:
+        run = subprocess.Popen(words + (["--metrics", "127.0.0.1:0"] if watched else []), stderr=out)
+        if watched:
+            watchers = Watchers(tools["pawl"], repo, log)
+        code = run.wait()
+        took = time.monotonic() - began
+    if watchers:
+        watchers.leave()
+        if watchers.looks["scrape"] < int(took) - 2:
+            sys.exit(f"watched: {watchers.looks['scrape']} scrapes in {took:.1f} s")
+        if not watchers.top or watchers.top.bytes < 1000:
+            sys.exit("watched: pawl top has drawn nothing")
+    if code != 0:
+        sys.exit(f"watched: exit status {code}\n{log.read_text()[-2000:]}")
+    names = subprocess.run(["git", "-C", repo, "ls-tree", "-r", "--name-only", "HEAD"], capture_output=True, text=True,
+                           check=True).stdout
+    if names.count("\n") != tasks:
+        sys.exit(f"watched: {names.count(chr(10))} of {tasks} results")
+    return tasks / took
 
 
 def main():
@@ -156,7 +157,7 @@ def main():
                 rates = {}
                 for watched in ((False, True) if number % 2 == 0 else (True, False)):
                     os.sync()
-                    rates["on" if watched else "off"] = rate(tools, url, lines, options.tasks, watched)
+                    rates["on" if watched else "off"] = rate(tools, url, lines, options.tasks, watched, folder)
                 rates["on / off"] = rates["on"] / rates["off"]
                 for name, value in rates.items():
                     samples[name].append(value)
