@@ -290,16 +290,22 @@ def draw_growth(results, per_commit, file):
         y = at_y(10**power)
         out.append(f'<line x1="{left}" x2="{width - 150}" y1="{y:.0f}" y2="{y:.0f}" stroke="#ddd"/>'
                    f'<text x="{left - 8}" y="{y + 4:.0f}" text-anchor="end">{10**power:,}</text>')
-    for x in sorted(set(xs)):
+    for x in (10**power for power in range(math.ceil(lx), math.floor(hx) + 1)):
         out.append(f'<text x="{at_x(x):.0f}" y="{height - 20}" text-anchor="middle">{x:,}</text>')
     out.append(f'<text x="{left}" y="14">µs a task, {per_commit} a commit, over the number of tasks</text>')
-    colours = ["#d62728", "#1f77b4", "#2ca02c", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f"]
-    for colour, (peer, line) in zip(colours, lines.items()):
+    colours = ["#d62728", "#1f77b4", "#2ca02c", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#ff7f0e"]
+    row = 0
+    # Names in a column, as high as their line ends if there is room.
+    for colour, (peer, line) in zip(colours, sorted(lines.items(), key=lambda item: -item[1][-1][1])):
+        colour, thick = ("#000", 3) if peer == "pawl" else (colour, 1.5)
         points = " ".join(f"{at_x(x):.0f},{at_y(y):.0f}" for x, y in line)
-        out.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        out.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="{thick}"/>')
+        for x, y in line:
+            out.append(f'<circle cx="{at_x(x):.0f}" cy="{at_y(y):.0f}" r="3" fill="{colour}"/>')
         x, y = line[-1]
-        out.append(f'<circle cx="{at_x(x):.0f}" cy="{at_y(y):.0f}" r="3" fill="{colour}"/>'
-                   f'<text x="{at_x(x) + 8:.0f}" y="{at_y(y) + 4:.0f}" fill="{colour}">{peer}</text>')
+        row = max(row + 15, at_y(y))
+        out.append(f'<path d="M{at_x(x) + 5:.0f},{at_y(y):.0f}L{width - 146},{row:.0f}" stroke="{colour}" stroke-width="0.5"/>'
+                   f'<text x="{width - 142}" y="{row + 4:.0f}" fill="{colour}">{peer}</text>')
     pathlib.Path(file).write_text("\n".join(out) + "\n</svg>\n")
 
 
