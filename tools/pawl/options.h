@@ -74,8 +74,8 @@ struct RunOptions {
   std::string message;
   std::vector<std::string> trailers;
   bool sign = false;
-  bool run_notes = false;
   bool no_sign = false;  // neither: as git's commit.gpgSign says
+  bool run_notes = false;
   std::string push;
   std::string branch;
   std::uint32_t commit_tasks = 256;
