@@ -44,16 +44,6 @@ Result<TreeHandle> root_tree(Repository& repository) {
   return read_tree(handle(repository), to_oid(**tree_id));
 }
 
-Result<OdbObjectHandle> read_blob(git_odb* odb, const git_oid& oid, const std::string& path) {
-  git_odb_object* raw = nullptr;
-  if (git_odb_read(&raw, odb, &oid) != 0) return std::unexpected(git_error("reading " + path + " of the branch"));
-  return OdbObjectHandle(raw);
-}
-
-std::string_view content_of(git_odb_object* object) {
-  return {static_cast<const char*>(git_odb_object_data(object)), git_odb_object_size(object)};
-}
-
 Result<OdbHandle> open_odb(git_repository* repository) {
   git_odb* raw = nullptr;
   if (git_repository_odb(&raw, repository) != 0) {
@@ -269,9 +259,11 @@ Result<std::optional<ParsedRecord>> record_at(Repository& repository, const std:
   if (!is_file(entry.get())) return std::nullopt;
   auto odb = open_odb(handle(repository));
   if (!odb) return std::unexpected(std::move(odb.error()));
-  auto blob = read_blob(odb->get(), *git_tree_entry_id(entry.get()), path);
-  if (!blob) return std::unexpected(std::move(blob.error()));
-  auto record = parse_record(content_of(blob->get()));
+  const PackedBlobs no_packs;  // one record is not worth opening them
+  BlobReader blobs(no_packs, odb->get());
+  const auto text = blobs.read(*git_tree_entry_id(entry.get()), path);
+  if (!text) return std::unexpected(text.error());
+  auto record = parse_record(*text);
   if (!record) return std::nullopt;
   return std::move(*record);
 }
