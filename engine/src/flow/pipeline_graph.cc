@@ -84,6 +84,10 @@ class NodeSink final : public StageSink, public BatchEntry {
     }
   }
   void pass_on(Batch* batch) noexcept { Puts::of_this_thread().put(*this, batch); }
+  /// Also within another put: what is given back after it, on any thread, comes behind it. Not from behind this edge.
+  void pass_on_now(Batch* batch) noexcept {
+    Puts::of_this_thread().around([&] { put_now(batch); });
+  }
   void put_now(Batch* batch) noexcept override { PAWL_CHECK(node_.gateway().try_put(batch)); }
 
  private:
@@ -263,7 +267,9 @@ class TbbPipelineGraph final : public PipelineGraph, public Pump {
 
   // ---- save: what the journal does not hold yet
   void run_save(Batch* batch) noexcept {
-    take_or_pass(batch, *stages_.save, *save_sink_, [](const Task& task) { return !task.saved; });
+    // What passes by is put on at once: a task that was submitted later must not be saved and given back before it.
+    take_or_pass(
+        batch, *stages_.save, *save_sink_, [](const Task& task) { return !task.saved; }, &NodeSink::pass_on_now);
   }
 
   // ---- call: what is saved and has no outcome
@@ -277,11 +283,12 @@ class TbbPipelineGraph final : public PipelineGraph, public Pump {
   }
 
   template <class Wanted>
-  void take_or_pass(Batch* batch, Stage& stage, NodeSink& sink, Wanted&& wanted) noexcept {
+  void take_or_pass(Batch* batch, Stage& stage, NodeSink& sink, Wanted&& wanted,
+                    void (NodeSink::*pass_on)(Batch*) noexcept = &NodeSink::pass_on) noexcept {
     Task* taken[Batch::kMost];
     const std::size_t count = batch->split(taken, wanted);
     if (batch->size != 0)
-      sink.pass_on(batch);
+      (sink.*pass_on)(batch);
     else
       pool_.give(batch);
     if (count == 0) return;
