@@ -44,6 +44,7 @@ Life::Life(const ApiProcess& api, std::string name, std::uint64_t seed, Kind kin
   fs::create_directory(world());
   input_path_ = (folder_ / "in.jsonl").string();
   write_file(input_path_, model_.input());
+  write_file(folder_ / ".gitconfig", "[gc]\n\tautoPackLimit = 2\n");  // so the second pack is joined to the first
   if (kind_ == Kind::power_loss) fs::create_directory(state());
 }
 
@@ -85,9 +86,13 @@ std::vector<std::string> Life::words(bool resume) const {
 
 Process::Options Life::options(const std::string& rule) const {
   Process::Options options;
-  options.environment = {"GIT_CONFIG_NOSYSTEM=1",         "GIT_CONFIG_GLOBAL=/dev/null",
-                         "GIT_AUTHOR_NAME=Ada Tester",    "GIT_AUTHOR_EMAIL=ada@example.org",
-                         "GIT_COMMITTER_NAME=Ada Tester", "GIT_COMMITTER_EMAIL=ada@example.org"};
+  options.environment = {"GIT_CONFIG_NOSYSTEM=1",
+                         "GIT_CONFIG_GLOBAL=/dev/null",
+                         "HOME=" + folder_.path().string(),
+                         "GIT_AUTHOR_NAME=Ada Tester",
+                         "GIT_AUTHOR_EMAIL=ada@example.org",
+                         "GIT_COMMITTER_NAME=Ada Tester",
+                         "GIT_COMMITTER_EMAIL=ada@example.org"};
   if (rule.empty() && kind_ != Kind::power_loss) return options;
   options.environment.push_back(std::string("LD_PRELOAD=") + PAWL_FILE_SHIM);
   options.environment.push_back("PAWL_SHIM_ROOT=" + world().string());

@@ -30,6 +30,8 @@ constexpr Point kPoints[] = {
     {"a pack gets its name", "rename */objects/pack/*.pack"},
     {"a pack's index gets its name", "rename */objects/pack/*.idx"},
     {"the names of packs are synced", "sync */objects/pack"},
+    {"packs are joined", "unlink */objects/pack/*.idx"},
+    {"a joined pack is removed", "unlink */objects/pack/pack-*.pack"},
     {"the branch's lock is noted", "open|write */pawl/branch-lock"},
     {"the branch is locked", "open */refs/heads/*.lock"},
     {"the branch's new tip is written", "write */refs/heads/*.lock"},

@@ -43,15 +43,23 @@ void fill(const fs::path& repository, int runs, int publications, int first = 0)
   }
 }
 
+/// A bare repository where sixteen packs may stand, four fifths of twenty.
+void init(const TempDir& dir) {
+  Git(dir.path())("init -q --bare -b main bare");
+  Git(dir / "bare")("config gc.autoPackLimit 20");
+}
+
 TEST(PackUpkeep, KeepsPacksFewInARunAndFromRunToRun) {
   const TempDir dir;
-  Git(dir.path())("init -q --bare -b main bare");
+  init(dir);
   const Git git(dir / "bare");
-  fill(dir / "bare", 2, 20);
-  EXPECT_LT(packs_of(dir / "bare").size(), 20u);
+  fill(dir / "bare", 2, 8);
+  EXPECT_EQ(packs_of(dir / "bare").size(), 16u);
+  fill(dir / "bare", 1, 24, 16);
+  EXPECT_LE(packs_of(dir / "bare").size(), 16u);
   fill(dir / "bare", 18, 1, 40);
   git.expect_sound();
-  EXPECT_LT(packs_of(dir / "bare").size(), 20u);
+  EXPECT_LE(packs_of(dir / "bare").size(), 16u);
   EXPECT_EQ(git("ls-tree -r --name-only main | wc -l"), std::to_string((40 + 18) * 6 + 1));
   Git(dir.path())("clone -q --bare bare copy");
   const std::string objects = "cat-file --batch-all-objects --batch-check";
@@ -61,7 +69,7 @@ TEST(PackUpkeep, KeepsPacksFewInARunAndFromRunToRun) {
 
 TEST(PackUpkeep, LeavesPacksOfOthersAndThoseThatAreKept) {
   const TempDir dir;
-  Git(dir.path())("init -q --bare -b main bare");
+  init(dir);
   const Git git(dir / "bare");
   fill(dir / "bare", 1, 3);
   git("repack -q -a -d");
@@ -82,7 +90,7 @@ TEST(PackUpkeep, LeavesPacksOfOthersAndThoseThatAreKept) {
 
 TEST(PackUpkeep, WaitsWhileGitIsHousekeeping) {
   const TempDir dir;
-  Git(dir.path())("init -q --bare -b main bare");
+  init(dir);
   std::ofstream(dir / "bare/gc.pid") << "1 here\n";
   fill(dir / "bare", 1, 20);
   EXPECT_GE(packs_of(dir / "bare").size(), 20u);
@@ -90,6 +98,28 @@ TEST(PackUpkeep, WaitsWhileGitIsHousekeeping) {
   fill(dir / "bare", 1, 1, 20);
   EXPECT_LT(packs_of(dir / "bare").size(), 10u);
   Git(dir / "bare").expect_sound();
+}
+
+TEST(PackUpkeep, LetsAsManyStandAsGitsConfigurationAllows) {
+  const TempDir dir;
+  Git(dir.path())("init -q --bare -b main bare");
+  const Git git(dir / "bare");
+  const auto repository = git::Repository::open({.path = dir / "bare", .branch = {}});
+  ASSERT_TRUE(repository.has_value()) << repository.error().context;
+  const auto let_stand = [&] { return git::PackUpkeep::let_stand(git::handle(**repository)); };
+  EXPECT_EQ(let_stand(), 40u);
+  git("config gc.autoPackLimit 10");
+  EXPECT_EQ(let_stand(), 8u);
+  git("config gc.autoPackLimit 1");
+  EXPECT_EQ(let_stand(), 1u);
+  git("config gc.autoPackLimit 0");
+  EXPECT_EQ(let_stand(), 0u) << "all";
+  fill(dir / "bare", 1, 20);
+  EXPECT_EQ(packs_of(dir / "bare").size(), 20u);
+  git("config gc.autoPackLimit 1");
+  fill(dir / "bare", 1, 1, 20);
+  EXPECT_LE(packs_of(dir / "bare").size(), 2u) << "of two sizes, perhaps";
+  git.expect_sound();
 }
 
 TEST(PackJoin, RefusesWhatIsNoWholePackAndLeavesNothing) {
