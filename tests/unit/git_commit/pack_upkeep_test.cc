@@ -1,9 +1,12 @@
 // Packs joined: nothing is lost, whatever they hold, and there are never many.
+#include <algorithm>
 #include <fstream>
+#include <sstream>
 
 #include <gmock/gmock.h>
 
 #include "pack_upkeep.h"
+#include "packed_blobs.h"
 #include "stage_fixture.h"
 
 namespace pawl::test {
@@ -120,6 +123,67 @@ TEST(PackUpkeep, LetsAsManyStandAsGitsConfigurationAllows) {
   fill(dir / "bare", 1, 1, 20);
   EXPECT_LE(packs_of(dir / "bare").size(), 2u) << "of two sizes, perhaps";
   git.expect_sound();
+}
+
+/// A record-like text, so that one is told as a delta of another.
+std::string record(int number) {
+  const std::string n = std::to_string(number);
+  return "{\n  \"id\": \"" + n + "\",\n  \"response\": {\"status_code\": 200, \"request_id\": \"\", \"body\": \"" +
+         std::string(static_cast<std::size_t>(number % 40), 'b') + n +
+         "\"},\n  \"url\": \"https://api.example.org/v1/" + n + "\",\n  \"content_type\": \"application/json\"\n}\n";
+}
+
+// Deltas whose base is in an earlier pack, or comes later, are told whole; packs with deltas are joined; and all is
+// read by git and by our own reader.
+TEST(PackedBlobs, ReadsRecordsThatAreTellingEachOther) {
+  const TempDir dir;
+  init(dir);
+  const Git git(dir / "bare");
+  constexpr int kRuns = 2, kPacks = 12, kTasks = 30;
+  int number = 0;
+  for (int r = 0; r < kRuns; ++r) {
+    CommitRun run(dir / "bare");
+    for (int p = 0; p < kPacks; ++p) {
+      std::vector<Task*> tasks;
+      for (int i = 0; i < kTasks; ++i, ++number) {
+        tasks.push_back(&run.make("s/" + std::to_string(number), record(number)));
+      }
+      if (p % 3 == 1) std::ranges::reverse(tasks);  // the base last
+      run.give(tasks);
+      run.stage().hurry();
+      ASSERT_TRUE(run.all_back());
+    }
+    run.finish();
+    EXPECT_EQ(run.stats().upkeep_problem, "");
+  }
+  git.expect_sound();
+  EXPECT_LE(packs_of(dir / "bare").size(), 16u);
+  std::size_t deltas = 0;
+  std::string wrong;
+  for (const fs::path& pack : packs_of(dir / "bare")) {
+    const std::string listed = git("verify-pack -v " + shell_word(pack.string()));
+    std::istringstream lines(listed);
+    for (std::string line; std::getline(lines, line);) {
+      std::istringstream words(line);
+      std::string id, type, size, in_pack, offset, depth;
+      words >> id >> type >> size >> in_pack >> offset;
+      if (type != "blob" || !(words >> depth)) continue;
+      ++deltas;
+      if (depth != "1") wrong += line + '\n';
+    }
+  }
+  EXPECT_GT(deltas, static_cast<std::size_t>(number) / 2);
+  EXPECT_EQ(wrong, "") << "no delta of a delta";
+  const git::PackedBlobs packed = git::PackedBlobs::open(dir / "bare/objects/pack");
+  git::PackedBlobs::Cursor cursor;
+  std::string content;
+  for (int n = 0; n < number; ++n) {
+    ASSERT_TRUE(packed.read(git::hash_object(git::ObjectType::blob, record(n)), cursor, content)) << n;
+    ASSERT_EQ(content, record(n));
+  }
+  for (const int n : {0, number / 2, number - 1}) {
+    EXPECT_EQ(git("show main:s/" + std::to_string(n)) + '\n', record(n));
+  }
 }
 
 TEST(PackJoin, RefusesWhatIsNoWholePackAndLeavesNothing) {
