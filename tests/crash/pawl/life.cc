@@ -108,7 +108,7 @@ Life::Blow Life::random_blow(bool recovering) {
   if (any_time) return {};
   while (true) {
     const Point& point = points()[random_() % points().size()];
-    if (point.in_recovery && !recovering) continue;
+    if (point.needs == Point::Needs::left_tasks && !recovering) continue;
     return {&point, 1 + static_cast<unsigned>(random_() % 4), random_() % 2 == 0 ? Moment::before : Moment::after};
   }
 }
@@ -268,15 +268,27 @@ void Life::finish(Score& score) {
   }
 }
 
+/// As somebody does who adds lines to a file and runs it again: by then there is a pack, to which others are joined.
+void Life::commit_the_first_half() {
+  const std::string all = model_.input();
+  write_file(input_path_, all.substr(0, all.find('\n', all.size() / 2) + 1));
+  Process process(words(false), options({}));
+  const int end = process.wait(kPatience);
+  if (end != 0) fault(fmt::format("the first half: exit code {}: {}", end, process.err()));
+  write_file(input_path_, all);
+}
+
 Score Life::live(unsigned kills, std::set<std::string>& points_hit, const Point* first, Moment moment) {
   borrowed_api_.reset();
   Score score;
   score.repositories = 1;
   score.tasks = model_.tasks();
+  const bool needs_a_pack = first != nullptr && first->needs == Point::Needs::a_pack;
+  if (needs_a_pack || (first == nullptr && random_() % 3 == 0)) commit_the_first_half();
   for (unsigned attempt = 0; attempt < kills && faults_.empty(); ++attempt) {
     Blow blow = random_blow(resumable());
     if (attempt == 0 && first != nullptr) blow = {first, 1, moment};
-    if (first != nullptr && first->in_recovery) {
+    if (first != nullptr && first->needs == Point::Needs::left_tasks) {
       if (attempt == 0) blow = {&point_that_leaves_tasks(), 1, Moment::before};
       if (attempt == 1) blow = {first, 1, moment};
     }
