@@ -238,7 +238,7 @@ Result<void> CommitStage::build(std::span<Task* const> tasks) {
       }
       if (Result<void> added = add(task, *file); !added) return lose(tasks.subspan(i), std::move(added));
     } else if (task.fate == Fate::live) {
-      task.unchanged = true;
+      task.unchanged = task.outcome.success();  // what failed has left things as they are for another reason
     }
     current_->tasks.push_back(&task);
   }
