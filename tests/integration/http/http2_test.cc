@@ -210,6 +210,36 @@ TEST(Http2, ManyCallsShareAConnectionOverTls) {
   expect_shared_connection(caller, server, "https://127.0.0.1:" + std::to_string(server.port()) + "/");
 }
 
+TEST(Http2, AServerThatGoesAwayAgainAndAgainLosesAndDoublesNothing) {
+  if (const std::string reason = why_not(); !reason.empty()) GTEST_SKIP() << reason;
+  constexpr unsigned kCalls = 300, kPerConnection = 10;
+  std::atomic<unsigned> answered{0};
+  ScriptedServer server([&](Connection& connection) {
+    Http2Session session(connection);
+    if (!session.begin()) return;
+    unsigned number = 0;
+    while (const std::uint32_t stream = session.next_request()) {
+      if (number == kPerConnection) continue;  // sent before the client knew: not looked at
+      if (++number == kPerConnection) session.go_away(stream, kNoError);
+      session.answer(stream, std::to_string(answered.fetch_add(1)));
+    }
+  });
+  Options options = http2();
+  options.parallel_max = 16;
+  Caller caller(options);
+  for (unsigned i = 0; i < kCalls; ++i) caller.task(server.url(), "POST", "body");
+  caller.take_all();
+  caller.wait();
+  std::set<std::string> bodies;
+  for (const auto& task : caller.tasks()) {
+    EXPECT_TRUE(task.outcome.success()) << task.outcome.error_code << ": " << task.outcome.error_message;
+    bodies.insert(task.outcome.body);
+  }
+  EXPECT_EQ(bodies.size(), kCalls);
+  EXPECT_EQ(answered.load(), kCalls);
+  EXPECT_GE(server.connections(), static_cast<int>(kCalls / kPerConnection));
+}
+
 TEST(Http2, ASlowFirstAnswerHoldsNoOtherCallUp) {
   if (const std::string reason = why_not(); !reason.empty()) GTEST_SKIP() << reason;
   constexpr int kOthers = 7;
