@@ -81,7 +81,6 @@ TEST(CallStageSerial, OneCallOfAStreamAtATimeInOrderWhileFiftyStreamsOverlap) {
   });
   Options options = serial();
   options.parallel_max = 2 * kStreams;
-  options.breaker_failures = 0;  // each stream begins with a 503: fifty in a row would be a server that is down
   Caller caller(options);
   std::map<std::string, std::vector<std::string>> expected;
   for (int i = 0; i < kTasks; ++i) {
