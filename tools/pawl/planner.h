@@ -64,7 +64,8 @@ class Planner {
   /// inputs are not asked for more of it. Any thread; does not wait for offer().
   void hold_stream(const std::string& stream);
 
-  /// The record of this key is committed, and is a failure. Called for such tasks when they retire.
+  /// The record of this task is committed, and is a failure. Called for such tasks when they retire. Nothing if a younger
+  /// task of its key is known.
   [[nodiscard]] Result<void> note_failure(const Request& request);
 
   [[nodiscard]] std::uint64_t skipped() const noexcept { return skipped_.load(std::memory_order_relaxed); }
@@ -74,10 +75,12 @@ class Planner {
   bool runs(const git::CommittedKey& known, const Request& request) const noexcept;
   [[nodiscard]] bool is_held(const std::string& stream) const;
   void make_key_fresh(Request& request) const;
+  [[nodiscard]] Result<void> put_newest(const Request& request);
 
   git::KeyIndex* borrowed_index_;
   const Options options_;
   std::mutex mutex_;                              // from decision to submit
+  std::mutex newest_mutex_;                       // no key gets a younger task while note_failure() looks at it
   std::uint64_t ordinal_ = 0;                     // of the last task accepted; guarded by mutex_
   std::uint64_t position_ = 0;                    // next, when there is no index; guarded by mutex_
   std::atomic<bool> incomplete_{false};           // a key was put whose task was refused
