@@ -35,8 +35,8 @@ Examples:
   pawl run prompts.txt --repo out --url http://127.0.0.1:8000/v1/completions \
       --body '{"model":"m","prompt":{line:json}}'
 
-Exit codes: 0 all committed, all answers 2xx; 1 some failed (recorded) or lines skipped; 2 usage;
-3 repository, journal or disk; 4 input; 7 unfinished, `pawl resume` continues; 70 a bug.)";
+Exit codes: 0 all committed, all answers 2xx; 1 some failed (recorded, now or before) or lines skipped;
+2 usage; 3 repository, journal or disk; 4 input; 7 unfinished, `pawl resume` continues; 70 a bug.)";
 
 constexpr const char* kResumeExamples = R"(
 Examples:

@@ -33,7 +33,7 @@ std::string next_command(const RunOptions& options, const End& end, const observ
       next += "   # then the same command again: the input was not read to its end";
     return next;
   }
-  if (last.status.failed == 0 || layout_of(options) == git::Layout::raw) return "git -C " + repo + " log --stat";
+  if ((last.status.failed == 0 && last.skipped_failed == 0) || layout_of(options) == git::Layout::raw) return "git -C " + repo + " log --stat";
   return "pawl run --failed " + repo + "   # failures are recorded; this runs them again";
 }
 

@@ -48,7 +48,10 @@ Result<Planner::Decision> Planner::offer(Request& request, Producer& producer) {
   auto known = borrowed_index_->find(request.stream, request.id);
   if (!known) return std::unexpected(known.error());
   if (*known && !runs(**known, request)) {
-    skipped_.fetch_add(1, std::memory_order_relaxed);  // relaxed: shown only
+    skipped_.fetch_add(1, std::memory_order_relaxed);  // relaxed: shown only, and read when all inputs have ended
+    // Rerun::recorded takes up all failures: what it passes over has another request by now.
+    if (!(*known)->success && options_.rerun != Rerun::recorded)
+      skipped_failed_.fetch_add(1, std::memory_order_relaxed);  // relaxed: likewise
     return Decision::skipped;
   }
   if (*known) {

@@ -69,6 +69,10 @@ class Planner {
   [[nodiscard]] Result<void> note_failure(const Request& request);
 
   [[nodiscard]] std::uint64_t skipped() const noexcept { return skipped_.load(std::memory_order_relaxed); }
+  /// Of them: what is committed is a failure.
+  [[nodiscard]] std::uint64_t skipped_failed() const noexcept {
+    return skipped_failed_.load(std::memory_order_relaxed);
+  }
   [[nodiscard]] std::uint64_t held_back() const noexcept { return held_back_.load(std::memory_order_relaxed); }
 
  private:
@@ -89,6 +93,7 @@ class Planner {
   std::unordered_set<std::string> held_streams_;  // guarded by held_mutex_
   std::atomic<std::uint64_t> held_back_{0};       // written by input threads, read by the status view
   std::atomic<std::uint64_t> skipped_{0};         // written by input threads, read by the status view
+  std::atomic<std::uint64_t> skipped_failed_{0};  // likewise
 };
 
 }  // namespace pawl::tool

@@ -152,6 +152,7 @@ void RunLog::ended(ExitCode code, const observe::RunView& last) {
         {"committed", last.status.committed},
         {"failed", last.status.failed},
         {"skipped", last.skipped},
+        {"skipped_failed", last.skipped_failed},
         {"unfinished", last.status.unfinished},
         {"retried", last.retried},
         {"elapsed_ms", static_cast<std::uint64_t>(last.elapsed.count())},

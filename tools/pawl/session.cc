@@ -518,6 +518,7 @@ observe::RunView Session::view() {
   }
   view.held = held_.load(std::memory_order_relaxed);
   view.skipped = planner_->skipped();
+  view.skipped_failed = planner_->skipped_failed();
   show_stages(view, {*borrowed_journal_, *borrowed_call_, *borrowed_commit_}, options_);
   view.streams = slow_streams_.look(*engine_);
   view.errors = observers_->errors();
@@ -566,7 +567,7 @@ int Session::finish() {
   if (index_ && last.status.unfinished == 0 && !fault_ && planner_->index_is_true())
     if (auto marked = index_->mark_clean(*look_up_, run_); !marked) complain(marked.error().context);
   ExitCode code = kAllDone;
-  if (last.status.failed != 0 || last.bad_lines != 0) code = kSomeFailed;
+  if (last.status.failed != 0 || last.bad_lines != 0 || last.skipped_failed != 0) code = kSomeFailed;
   if (last.status.unfinished != 0 || !complete) code = kUnfinished;
   if (feed_error) code = exit_code_of(*feed_error);
   if (fault_ || work_tree_behind_ || push_behind_) code = kStorage;
