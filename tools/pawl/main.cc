@@ -10,6 +10,7 @@
 #include "exit_code.h"
 #include "export.h"
 #include "options.h"
+#include "remembered.h"
 #include "report.h"
 #include "session.h"
 #include "shell/line_editor.h"
@@ -229,6 +230,7 @@ int go_on(int argc, char** argv, const std::string& repo, Mode mode) {
   } catch (const CLI::ParseError& error) {
     return refuse(again, error);
   }
+  forget_what_is_excluded(mode == Mode::resume ? *again.resume_command : *again.run_command, again.run);
   again.run.repo = repo;
   return run_session(again.run, mode);
 }

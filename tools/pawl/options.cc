@@ -90,7 +90,8 @@ static void add_api_options(CLI::App& command, RunOptions& options) {
       ->group("API");
   command
       .add_option("--bearer-env", options.bearer_env,
-                  "environment variable that holds the bearer token (default OPENAI_API_KEY, if set)")
+                  "environment variable that holds the bearer token (default OPENAI_API_KEY, if set); pawl resume "
+                  "wants it set, too, or another one, or ''")
       ->type_name("NAME")
       ->group("API");
   command.add_option("--parallel-max", options.parallel_max, "calls at once")

@@ -22,12 +22,14 @@
 #include "next_command.h"
 #include "observers.h"
 #include "planner.h"
+#include "remembered.h"
 #include "run_log.h"
 #include "run_notes.h"
 #include "run_view.h"
 #include "shell/shell.h"
 #include "signals.h"
 #include "stages.h"
+#include "stream_folders.h"
 #include "web.h"
 
 namespace pawl::tool {
@@ -61,8 +63,6 @@ class Session final : public observe::Steering {
  private:
   Result<void> open_repository();
   Result<void> open_engine();
-  Result<void> check_left_tasks(const journal::Left& left) const;
-  Result<void> keep_settings() const;
   void start_feeding();
   void retired(const Task& task);
   void held_failure(const Task& task);
@@ -155,31 +155,6 @@ Result<void> Session::open_repository() {
   return {};
 }
 
-/// What the journal holds was asked for with other options than these: it would be stored elsewhere, or not called.
-Result<void> Session::check_left_tasks(const journal::Left& left) const {
-  if (left.tasks == 0) return {};
-  const auto differs = [&](const char* option, const std::string& then, const std::string& now) -> Result<void> {
-    if (then == now) return {};
-    return failure(
-        ErrorCode::usage,
-        fmt::format("the journal holds {} tasks of a run with {} {}, not {}; finish them first: pawl resume {}",
-                    left.tasks, option, then.empty() ? "unset" : then, now.empty() ? "unset" : now,
-                    shell_word(options_.repo)));
-  };
-  if (auto same = differs("--api", before_.api, options_.api); !same) return same;
-  if (auto same = differs("--layout", before_.layout, options_.layout); !same) return same;
-  if (auto same = differs("--branch", before_.branch, options_.branch); !same) return same;
-  if (options_.layout != "raw") return {};
-  if (auto same = differs("--normalise", before_.normalise, options_.normalise); !same) return same;
-  return differs("--path", before_.path, options_.path);
-}
-
-Result<void> Session::keep_settings() const {
-  RunOptions kept = options_;
-  kept.last_run = run_;
-  return write_settings(kept, (repository_->private_folder() / "settings").string());
-}
-
 Result<void> Session::open_engine() {
   auto commit = commit_options(options_, run_);
   commit.on_work_tree_report = [this](const git::WorkTreeReport& report) {
@@ -193,8 +168,10 @@ Result<void> Session::open_engine() {
   commit.on_branch_report = [this](const git::BranchReport& report) { log_->branch_report(report); };
   auto journal = journal::Journal::open(journal_options(options_, *repository_));
   if (!journal) return std::unexpected(journal.error());
-  if (auto fits = check_left_tasks((*journal)->left()); !fits) return fits;
-  if (auto kept = keep_settings(); !kept) return kept;
+  const std::string& branch = repository_->branch();
+  if (auto fits = check_left_tasks((*journal)->left(), before_, options_, branch); !fits) return fits;
+  const auto settings = (repository_->private_folder() / "settings").string();
+  if (auto kept = write_settings(to_remember(options_, branch, run_), settings); !kept) return kept;
   if (auto noted = note_begin(options_, *repository_, run_); !noted) return noted;
   http_options_.on_spent = [this](const http::Spent& spent) { call_budget_spent(spent); };
   http_options_.on_tokens_unknown = [this](const Task& task) {
@@ -263,6 +240,8 @@ Result<void> Session::open() {
     readers_.push_back(std::move(*typed));
   }
   if (auto opened = open_repository(); !opened) return opened;
+  if (mode_ == Mode::run)
+    if (auto free = check_stream_folders(options_, readers_, *repository_); !free) return free;
   if (mode_ == Mode::failed) {
     auto failed = git::RecordReader::open(*look_up_, git::Records::failed);
     if (!failed) return std::unexpected(failed.error());

@@ -31,15 +31,24 @@ Result<void> read_header_file(const std::string& file, std::vector<std::string>&
   return {};
 }
 
+constexpr const char* kUsualVariable = "OPENAI_API_KEY";
+
+/// Of an environment variable; null: unset or empty.
+const char* value_of(const std::string& variable) {
+  const char* const value = std::getenv(variable.c_str());
+  return value == nullptr || *value == '\0' ? nullptr : value;
+}
+
 Result<std::string> bearer_token(const RunOptions& options) {
-  const bool named = !options.bearer_env.empty();
-  const std::string name = named ? options.bearer_env : "OPENAI_API_KEY";
-  const char* value = std::getenv(name.c_str());
-  if (value == nullptr || *value == '\0') {
-    if (named) return failure(ErrorCode::usage, "--bearer-env: the environment has no " + name);
-    return std::string();
-  }
-  return std::string(value);
+  const std::string name = bearer_variable(options);
+  if (name.empty()) return std::string();
+  if (const char* value = value_of(name)) return std::string(value);
+  // Perhaps nobody typed it: it is remembered from the run before.
+  return failure(ErrorCode::usage, "--bearer-env: the environment has no " + name +
+                                       ", which the token is read from; --bearer-env '' " +
+                                       (name == kUsualVariable || value_of(kUsualVariable) == nullptr
+                                            ? "calls without one"
+                                            : std::string("takes that of ") + kUsualVariable));
 }
 
 input::Format format_of(const std::string& name) {
@@ -61,6 +70,11 @@ Result<std::unique_ptr<mockapi::Server>> start_builtin(const RunOptions& options
   const char* others = std::getenv("no_proxy");
   ::setenv("no_proxy", (std::string(others != nullptr ? others : "") + ",pawl.builtin").c_str(), 1);
   return mockapi::Server::start(server);
+}
+
+std::string bearer_variable(const RunOptions& options) {
+  if (!options.bearer_env.empty()) return options.bearer_env;
+  return options.api != "builtin" && value_of(kUsualVariable) != nullptr ? kUsualVariable : "";
 }
 
 Result<http::Options> http_options(const RunOptions& options, const mockapi::Server* builtin) {
@@ -160,6 +174,7 @@ Result<input::Options> input_options(const RunOptions& options, int cancel_fd) {
   input.content_type = options.content_type;
   input.body_template = options.body;
   input.line_bytes_max = options.line_bytes_max;
+  input.passed_over = options.repo;  // its records are no tasks
   input.cancel_fd = cancel_fd;
   if (auto valid = input.validate(); !valid) return std::unexpected(valid.error());
   return input;
