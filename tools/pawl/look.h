@@ -11,6 +11,10 @@
 
 namespace pawl::tool {
 
+/// For its private folder: a run may be live, and whichever branch is checked out, or none, is another matter. branch()
+/// says nothing. Errors: repository.
+[[nodiscard]] Result<std::unique_ptr<git::Repository>> open_at_any_branch(const std::string& repo);
+
 struct Looked {
   std::unique_ptr<git::Repository> repository;
   RunOptions last;  // of the last run here, as far as it is kept; defaults if there was none

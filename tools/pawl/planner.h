@@ -64,8 +64,8 @@ class Planner {
   /// inputs are not asked for more of it. Any thread; does not wait for offer().
   void hold_stream(const std::string& stream);
 
-  /// The record of this task is committed, and is a failure. Called for such tasks when they retire. Nothing if a younger
-  /// task of its key is known.
+  /// The record of this task is committed, and is a failure. Called for such tasks when they retire. Nothing if a
+  /// younger task of its key is known.
   [[nodiscard]] Result<void> note_failure(const Request& request);
 
   [[nodiscard]] std::uint64_t skipped() const noexcept { return skipped_.load(std::memory_order_relaxed); }
