@@ -84,6 +84,9 @@ TEST_F(PawlInDoubt, HoldLeavesThemInTheJournalUntilSomebodyDecides) {
   EXPECT_THAT(hold.err(), HasSubstr(fmt::format("{} held", left_.in_doubt)));
   EXPECT_EQ(server_->stats().key_calls_max, 1u) << "none of them was called again";
   EXPECT_GE(left().in_doubt, left_.in_doubt);
+  Process status(pawl({"status", repo().string()}));
+  EXPECT_EQ(status.wait(), 0);
+  EXPECT_THAT(status.out(), HasSubstr("pawl resume " + repo().string() + " --on-unknown retry"));
   // A run of more input leaves the held streams alone, and takes up another.
   const std::string more =
       input("more.jsonl", batch_line("new", "stream-new", "q") + batch_line("late-0", "stream-0", "q") +
