@@ -254,9 +254,9 @@ void Session::start_feeding() {
   const auto left = borrowed_journal_->left();
   if (left.tasks != 0)
     speak(
-        fmt::format("the journal holds {} tasks of an earlier run, {} of them answered and {} perhaps on their way "
+        fmt::format("the journal holds {} of an earlier run, {} of them answered and {} perhaps on their way "
                     "when it ended: these first",
-                    left.tasks, left.answers, left.in_doubt));
+                    counted(left.tasks, "task"), left.answers, left.in_doubt));
   if (left.torn_bytes != 0) speak(fmt::format("the journal's last {} bytes were torn and are cut", left.torn_bytes));
   if (options_.format == "auto" && borrowed_shell_ == nullptr)
     for (std::size_t i = 0; i < readers_.size(); ++i)
@@ -334,8 +334,8 @@ void Session::end_with_time_budget() {
 /// control_mutex_ is held.
 void Session::budget_spent(const std::string& which) {
   const auto calling = controllable_ ? engine_->status().call.active : 0;
-  if (begin_drain(fmt::format("{} is spent: no new call begins; finishing {} running calls and committing them", which,
-                              calling))) {
+  if (begin_drain(fmt::format("{} is spent: no new call begins; finishing {} and committing them", which,
+                              counted(calling, "running call")))) {
     spent_ = which;
     log_->spent(which);
   }
@@ -348,9 +348,9 @@ void Session::say_what_was_spent(const http::Stats& calls) {
   const auto seconds = std::chrono::duration<double>(Clock::now() - began_).count();
   std::string tokens = options_.budget_tokens != 0 ? fmt::format(" and {} tokens", calls.tokens) : std::string();
   complain(
-      fmt::format("{} is spent: {} calls{} in {:.1f} s; what is left stays saved, `pawl resume {}` goes on with "
+      fmt::format("{} is spent: {}{} in {:.1f} s; what is left stays saved, `pawl resume {}` goes on with "
                   "that budget anew, or with another one given there (0: none)",
-                  spent_, calls.attempts_sent, tokens, seconds, shell_word(options_.repo)));
+                  spent_, counted(calls.attempts_sent, "call"), tokens, seconds, shell_word(options_.repo)));
 }
 
 /// control_mutex_ is held. False: the run is ending already.
@@ -398,10 +398,10 @@ void Session::on_signal(int number) {
 void Session::drain_as_asked(const std::string& how_to_stop) {
   (void)observe::notify_stopping();
   const auto calling = controllable_ ? engine_->status().call.active : 0;
-  const bool begun = begin_drain(
-      fmt::format("taking no more: finishing {} running calls and committing them ({} to stop now; unfinished tasks "
-                  "stay saved, `pawl resume {}` continues)",
-                  calling, how_to_stop, shell_word(options_.repo)));
+  const bool begun =
+      begin_drain(fmt::format("taking no more: finishing {} and committing them ({} to stop now; unfinished tasks "
+                              "stay saved, `pawl resume {}` continues)",
+                              counted(calling, "running call"), how_to_stop, shell_word(options_.repo)));
   if (begun && options_.drain_timeout.value.count() > 0)
     at_deadline(options_.drain_timeout.value, [this] {
       const std::lock_guard late(control_mutex_);
@@ -442,7 +442,9 @@ Result<void> Session::set(std::string_view key, std::string_view value) {
   if (!change) return std::unexpected(change.error());
   const std::lock_guard lock(control_mutex_);
   if (!controllable_) return {};
-  if (auto changed = borrowed_call_->change(*change); !changed) return changed;
+  if (auto changed = borrowed_call_->change(*change); !changed)
+    return failure(changed.error().code, fmt::format("{}: {} (the run has --call-threads {})", key,
+                                                     changed.error().context, options_.call_threads));
   complain(fmt::format("set {}={}", key, value));
   return {};
 }

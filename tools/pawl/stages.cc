@@ -6,6 +6,9 @@
 #include <fstream>
 #include <map>
 
+#include "next_command.h"
+#include "option_names.h"
+
 namespace pawl::tool {
 namespace {
 
@@ -119,7 +122,7 @@ Result<http::Options> http_options(const RunOptions& options, const mockapi::Ser
     http.connect_to = {"pawl.builtin:80:127.0.0.1:" + std::to_string(builtin->port())};
   else
     http.bearer = *bearer;
-  if (auto valid = http.validate(); !valid) return std::unexpected(valid.error());
+  if (auto valid = http.validate(); !valid) return std::unexpected(in_typed_words(valid.error()));
   return http;
 }
 
@@ -154,10 +157,10 @@ git::CommitOptions commit_options(const RunOptions& options, std::uint64_t run) 
 }
 
 std::string left_files_text(const git::WorkTreeReport& report) {
-  return std::to_string(report.files_left) +
-         " files of the work tree were left as they are, because they hold changes of your own (the branch has the "
-         "results): " +
-         report.first_left;
+  const bool one = report.files_left == 1;
+  return counted(report.files_left, "file") + " of the work tree " +
+         (one ? "was left as it is" : "were left as they are") + ", because " + (one ? "it holds" : "they hold") +
+         " changes of your own (the branch has the results): " + report.first_left;
 }
 
 Result<input::Options> input_options(const RunOptions& options, int cancel_fd) {
@@ -176,7 +179,7 @@ Result<input::Options> input_options(const RunOptions& options, int cancel_fd) {
   input.line_bytes_max = options.line_bytes_max;
   input.passed_over = options.repo;  // its records are no tasks
   input.cancel_fd = cancel_fd;
-  if (auto valid = input.validate(); !valid) return std::unexpected(valid.error());
+  if (auto valid = input.validate(); !valid) return std::unexpected(in_typed_words(valid.error()));
   return input;
 }
 
@@ -192,7 +195,7 @@ Result<std::vector<std::unique_ptr<input::Reader>>> open_inputs(const RunOptions
       return failure(ErrorCode::usage, "inputs " + other->second + " and " + path + " have the same name, " +
                                            source.name + ", so their tasks would have the same keys; rename one");
     auto reader = input::Reader::open(source, *input);
-    if (!reader) return std::unexpected(reader.error());
+    if (!reader) return std::unexpected(in_typed_words(reader.error()));
     readers.push_back(std::move(*reader));
   }
   return readers;
