@@ -25,6 +25,7 @@ int refuse_with(const Error& error) {
 }
 
 Error of_nobody(const ControlOptions& options, Error error) {
+  if (error.sys_errno == EACCES) error.context += ": it is another user's";
   if (error.sys_errno != ENOENT && error.sys_errno != ECONNREFUSED) return error;
   return {ErrorCode::usage,
           fmt::format("{}: no run is live, so there is nothing to {}; pawl status {} says what there is", options.repo,

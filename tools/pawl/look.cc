@@ -1,5 +1,6 @@
 #include "look.h"
 
+#include <cerrno>
 #include <utility>
 
 namespace pawl::tool {
@@ -21,7 +22,9 @@ Result<Looked> open_to_look(const std::string& repo, const std::string& branch) 
   if (!repository) return std::unexpected(repository.error());
   Looked looked;
   const std::string settings = ((*repository)->private_folder() / "settings").string();
-  if (auto read = read_settings(looked.last, settings); !read) return std::unexpected(read.error());
+  // They are their owner's; others can look at what the branch has all the same.
+  if (auto read = read_settings(looked.last, settings); !read && read.error().sys_errno != EACCES)
+    return std::unexpected(read.error());
   repository = git::Repository::open(looking_at(repo, branch.empty() ? looked.last.branch : branch));
   if (!repository) return std::unexpected(repository.error());
   if (!branch.empty()) {

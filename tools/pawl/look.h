@@ -17,7 +17,7 @@ namespace pawl::tool {
 
 struct Looked {
   std::unique_ptr<git::Repository> repository;
-  RunOptions last;  // of the last run here, as far as it is kept; defaults if there was none
+  RunOptions last;  // of the last run here, as far as it is kept; defaults if there was none, or it is another user's
 };
 
 /// `branch`: empty: that of the last run, else the checked-out one. Errors: repository, usage (damaged settings; no

@@ -62,7 +62,9 @@ int show_status(const StatusOptions& options) {
     const auto live = observe::read_status((*repository)->private_folder());
     if (!live) {
       // A run that is there and does not answer is not a run that is not there.
-      if (live.error().sys_errno == EAGAIN || live.error().sys_errno == EACCES) return end_with(live.error());
+      if (live.error().sys_errno == EAGAIN) return end_with(live.error());
+      if (live.error().sys_errno == EACCES)
+        return end_with({ErrorCode::io, live.error().context + ": it is another user's", EACCES});
       if (at_work(**repository) && (seen_live || --looks > 0)) {
         std::this_thread::sleep_for(kLook);
         continue;

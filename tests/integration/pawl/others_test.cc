@@ -272,10 +272,12 @@ TEST_F(PawlOthers, WhoLooksAtARepositoryMakesNothingThere) {
   if (::geteuid() != 0) return;
   // Somebody else, whose private folder it is not.
   ASSERT_EQ(Process(run_words(input("in.jsonl", batch_line("a", "s", "q")))).wait(), 0);
+  write_file(folder_ / ".gitconfig", "[safe]\n\tdirectory = " + repo().string() + "\n");
   fs::permissions(folder_.path(), fs::perms::all);
-  Process other({"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "env", "GIT_CONFIG_COUNT=1",
-                 "GIT_CONFIG_KEY_0=safe.directory", "GIT_CONFIG_VALUE_0=*", PAWL_TOOL, "status", repo().string()});
+  Process other({"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "env", "-u", "XDG_CONFIG_HOME",
+                 "HOME=" + folder_.path().string(), PAWL_TOOL, "status", repo().string()});
   EXPECT_EQ(other.wait(), 3);
+  EXPECT_THAT(other.err(), HasSubstr("status.sock: it is another user's"));
   EXPECT_THAT(other.err(), Not(HasSubstr("is not a folder")));
 }
 

@@ -20,6 +20,9 @@ using pawl::load::TaskOptions;
 
 constexpr int kExitUsage = 2;
 constexpr int kExitSystem = 3;
+constexpr std::int64_t kMostTasks = 1'000'000'000'000;
+constexpr std::int64_t kMostStreams = 1'000'000'000;
+constexpr std::int64_t kMostBodyBytes = 64 << 20;
 constexpr std::size_t kWriteBytes = 1 << 20;
 
 constexpr const char* kExamples = R"(Examples:
@@ -60,9 +63,15 @@ int make_tasks(const TaskOptions& options, const std::string& path) {
 }
 
 void add_task_options(CLI::App& command, TaskOptions& options) {
-  command.add_option("--count", options.count, "number of tasks")->check(CLI::PositiveNumber)->capture_default_str();
-  command.add_option("--streams", options.streams, "number of streams they are spread over")->check(CLI::PositiveNumber)->capture_default_str();
-  command.add_option("--body-bytes", options.body_bytes, "size of each request body")->check(CLI::NonNegativeNumber)->capture_default_str();
+  command.add_option("--count", options.count, "number of tasks")
+      ->check(CLI::Range(std::int64_t{1}, kMostTasks))
+      ->capture_default_str();
+  command.add_option("--streams", options.streams, "number of streams they are spread over")
+      ->check(CLI::Range(std::int64_t{1}, kMostStreams))
+      ->capture_default_str();
+  command.add_option("--body-bytes", options.body_bytes, "size of each request body")
+      ->check(CLI::Range(std::int64_t{0}, kMostBodyBytes))
+      ->capture_default_str();
   command.add_option("--seed", options.seed, "of text and order")->capture_default_str();
   command.add_option("--model", options.model, "the model asked for")->capture_default_str();
   static const std::map<std::string, Interleave> orders = {
