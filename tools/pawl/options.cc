@@ -289,7 +289,8 @@ static void add_repository_options(CLI::App& command, RunOptions& options) {
   command
       .add_option("--path", options.path,
                   "where a body lies, in layout raw (records lie where they can be found again); fields {host} {path} "
-                  "{query} {stream} {id}")
+                  "{query} {stream} {id}, and {?query}: with its question mark, if there is one. Of two tasks with "
+                  "the same path the later one's body stays")
       ->type_name("TEMPLATE")
       ->capture_default_str()
       ->group("Repository");
