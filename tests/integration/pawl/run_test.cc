@@ -376,6 +376,7 @@ TEST_F(PawlRun, RefusesCommitOptionsThatCannotBe) {
   EXPECT_THAT(refused({"--normalise", "json"}), HasSubstr("--layout raw"));
   EXPECT_THAT(refused({"--path", "{id}"}), HasSubstr("--layout raw"));
   EXPECT_THAT(refused({"--push", "https://me:secret@example.org/x.git"}), HasSubstr("credential helpers"));
+  EXPECT_THAT(refused({"--push", "https://token@example.org/x.git"}), HasSubstr("credential helpers"));
   EXPECT_THAT(refused({"--push=--force"}), HasSubstr("--push names a remote"));
 }
 
