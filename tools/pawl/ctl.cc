@@ -7,13 +7,17 @@
 #include <cstdio>
 
 #include <pawl/control.h>
-#include <pawl/git.h>
 
 #include "exit_code.h"
+#include "look.h"
+#include "next_command.h"
 #include "rate.h"
+#include "run_log.h"
 
 namespace pawl::tool {
 namespace {
+
+constexpr const char* kKeys = "keys are parallel-max, rate, rate-tokens, log-level";
 
 int refuse_with(const Error& error) {
   fmt::print(stderr, "pawl: {}\n", error.context);
@@ -21,11 +25,27 @@ int refuse_with(const Error& error) {
 }
 
 Error of_nobody(const ControlOptions& options, Error error) {
+  if (error.sys_errno == EACCES) error.context += ": it is another user's";
   if (error.sys_errno != ENOENT && error.sys_errno != ECONNREFUSED) return error;
   return {ErrorCode::usage,
           fmt::format("{}: no run is live, so there is nothing to {}; pawl status {} says what there is", options.repo,
-                      options.action, options.repo),
+                      options.action, shell_word(options.repo)),
           0};
+}
+
+/// As the run itself will look at it, so that of several either all are set or none.
+Result<void> check_setting(const std::string& setting) {
+  const auto equals = setting.find('=');
+  if (equals == std::string::npos || equals == 0)
+    return failure(ErrorCode::usage, fmt::format("set {}: expected KEY=VALUE; {}", setting, kKeys));
+  const std::string_view key = std::string_view(setting).substr(0, equals);
+  const std::string_view value = std::string_view(setting).substr(equals + 1);
+  if (key == "log-level") {
+    const auto level = log_level(value);
+    return level ? Result<void>() : std::unexpected(level.error());
+  }
+  const auto change = call_change(key, value);
+  return change ? Result<void>() : std::unexpected(change.error());
 }
 
 }  // namespace
@@ -59,10 +79,12 @@ int control(const ControlOptions& options) {
   const bool sets = options.action == "set";
   if (sets == options.settings.empty())
     return refuse_with({ErrorCode::usage,
-                        sets ? "set: expected KEY=VALUE; keys are parallel-max, rate, rate-tokens, log-level"
+                        sets ? fmt::format("set: expected KEY=VALUE; {}", kKeys)
                              : fmt::format("{}: takes no KEY=VALUE", options.action),
                         0});
-  auto repository = git::Repository::open({options.repo, {}, git::RepositoryOptions::Missing::fail});
+  for (const auto& setting : options.settings)
+    if (const auto valid = check_setting(setting); !valid) return refuse_with(valid.error());
+  auto repository = open_at_any_branch(options.repo);
   if (!repository) return refuse_with(repository.error());
   const auto& folder = (*repository)->private_folder();
   if (!sets) {
@@ -70,11 +92,14 @@ int control(const ControlOptions& options) {
       return refuse_with(of_nobody(options, done.error()));
     return kAllDone;
   }
+  std::string set;
   for (const auto& setting : options.settings) {
-    if (setting.find('=') == std::string::npos)
-      return refuse_with({ErrorCode::usage, fmt::format("set {}: expected KEY=VALUE", setting), 0});
-    if (auto done = observe::ask_control(folder, "set " + setting); !done)
-      return refuse_with(of_nobody(options, done.error()));
+    if (auto done = observe::ask_control(folder, "set " + setting); !done) {
+      Error error = of_nobody(options, done.error());
+      if (!set.empty()) error.context += "; set before that:" + set;
+      return refuse_with(error);
+    }
+    set += " " + setting;
   }
   return kAllDone;
 }

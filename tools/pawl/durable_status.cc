@@ -10,6 +10,9 @@
 
 #include <pawl/git_records.h>
 
+#include "next_command.h"
+#include "stages.h"
+
 namespace pawl::tool {
 namespace {
 
@@ -50,14 +53,16 @@ void count_reason(std::vector<observe::ErrorView>& errors, const std::string& te
     errors.push_back({text, 1, {}});
 }
 
-std::string next_step(const DurableStatus& status, const std::string& repo) {
+std::string next_step(const DurableStatus& status, const std::string& repo, const RunOptions& last) {
   if (status.view.status.unfinished != 0) {
-    std::string next = fmt::format("pawl resume {}", repo);
-    if (status.view.in_doubt != 0) next += "   # --on-unknown hold: not those that may have been called already";
-    return next;
+    std::string next = "pawl resume " + shell_word(repo);
+    if (status.view.in_doubt == 0) return next;
+    // As the last run was told to, a resume would hold them again.
+    if (last.on_unknown == "hold") return next + " --on-unknown retry   # or fail: records them as failures";
+    return next + "   # --on-unknown hold: not those that may have been called already";
   }
   if (status.view.status.failed != 0)
-    return fmt::format("pawl run --failed {}   # failures are recorded; this runs them again", repo);
+    return "pawl run --failed " + shell_word(repo) + "   # failures are recorded; this runs them again";
   return {};
 }
 
@@ -73,7 +78,7 @@ Result<DurableStatus> journal_status(const git::Repository& repository) {
   return status;
 }
 
-Result<DurableStatus> durable_status(git::Repository& repository, const std::string& repo, git::Layout layout) {
+Result<DurableStatus> durable_status(git::Repository& repository, const std::string& repo, const RunOptions& last) {
   DurableStatus status;
   const auto folder = repository.private_folder() / "journal";
   auto journal = journal::inspect(folder);
@@ -82,7 +87,7 @@ Result<DurableStatus> durable_status(git::Repository& repository, const std::str
   auto left = left_tasks(folder);
   if (!left) return std::unexpected(left.error());
   Status& counts = status.view.status;
-  status.counts_records = layout == git::Layout::record;
+  status.counts_records = layout_of(last) == git::Layout::record;
   if (status.counts_records) {
     const auto read = git::for_each_result(repository, [&](const git::StoredResult& result) {
       ++counts.committed;
@@ -106,7 +111,7 @@ Result<DurableStatus> durable_status(git::Repository& repository, const std::str
   counts.admitted = counts.saved = counts.called = counts.ordered = counts.retired;
   std::ranges::sort(status.view.errors, std::greater<>(), &observe::ErrorView::count);
   status.view.phase = observe::Phase::done;
-  status.view.note = next_step(status, repo);
+  status.view.note = next_step(status, repo, last);
   return status;
 }
 
@@ -125,7 +130,7 @@ std::string to_text(const DurableStatus& status, const std::string& repo, const 
   if (counts.unfinished == 0)
     text += "journal     empty: everything accepted is committed\n";
   else
-    text += fmt::format("journal     {} accepted and not committed: {} answered, {} not called, {} in doubt{}\n",
+    text += fmt::format("journal     {} accepted and not committed: {} answered, {} to be called, {} in doubt{}\n",
                         counts.unfinished, status.answered, counts.unfinished - status.answered - status.view.in_doubt,
                         status.view.in_doubt, status.view.in_doubt == 0 ? "" : " (perhaps called, no answer known)");
   if (!status.view.note.empty()) text += fmt::format("next        {}\n", status.view.note);

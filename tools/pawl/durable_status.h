@@ -7,6 +7,8 @@
 #include <pawl/journal.h>
 #include <pawl/observe.h>
 
+#include "options.h"
+
 namespace pawl::tool {
 
 struct DurableStatus {
@@ -17,10 +19,10 @@ struct DurableStatus {
   bool at_work = false;        // a run is starting or ending
 };
 
-/// Reads every record of the branch. `repo` is named in what to do next. Errors: repository, io,
-/// journal, unsupported.
+/// Reads every record of the branch. `repo` is named in what to do next; `last` are the options of the last run.
+/// Errors: repository, io, journal, unsupported.
 [[nodiscard]] Result<DurableStatus> durable_status(git::Repository& repository, const std::string& repo,
-                                                   git::Layout layout);
+                                                   const RunOptions& last);
 
 /// While a process is at work that does not answer yet, or no more: what lies in the journal, which is being written,
 /// and nothing else. Errors: io, journal, unsupported.

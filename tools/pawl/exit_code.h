@@ -7,7 +7,7 @@ namespace pawl::tool {
 
 enum ExitCode : int {
   kAllDone = 0,     // all committed, every response was 2xx
-  kSomeFailed = 1,  // some tasks failed (recorded), or lines were skipped
+  kSomeFailed = 1,  // some tasks failed (recorded, now or by an earlier run), or lines were skipped
   kUsage = 2,       // wrong usage or configuration
   kStorage = 3,     // the repository, the journal or the disk failed; nothing is lost
   kInput = 4,       // an input is unreadable or malformed

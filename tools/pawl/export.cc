@@ -18,6 +18,7 @@
 #include "exit_code.h"
 #include "line_file.h"
 #include "look.h"
+#include "next_command.h"
 
 namespace pawl::tool {
 namespace {
@@ -138,7 +139,7 @@ Result<Counts> write_all(git::Repository& repository, const ExportOptions& optio
       Result<void> written;
       if (failures->is_open())
         written = failures->write(git::error_line(
-            request, "batch_expired", "not run before the run ended: it waits in the journal, pawl resume runs it"));
+            request, "batch_expired", "no outcome when the run ended: it waits in the journal, pawl resume runs it"));
       if (written && failed_input->is_open()) written = failed_input->write(git::input_line(request));
       return written;
     });
@@ -170,7 +171,7 @@ int export_results(const ExportOptions& options) {
     fmt::print(stderr,
                "pawl: {} results; {} failures left out: name a file for them with --failures, or run them again: "
                "pawl run --failed {}\n",
-               counts->results, counts->failures, options.repo);
+               counts->results, counts->failures, shell_word(options.repo));
   return kAllDone;
 }
 

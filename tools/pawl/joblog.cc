@@ -140,7 +140,9 @@ JobLog::~JobLog() {
 void JobLog::note(const Task& task) {
   const Outcome& outcome = task.outcome;
   const auto started = std::chrono::duration_cast<std::chrono::milliseconds>(outcome.started.time_since_epoch());
-  std::string command = task.request.stream + '/' + task.request.id + ' ' + task.request.url;
+  const std::string& url = task.request.url;
+  // Without its query, which may hold what others should not read.
+  std::string command = task.request.stream + '/' + task.request.id + ' ' + url.substr(0, url.find('?'));
   if (mask_) mask_(command);
   std::string host(host_of(task.request.url));
   if (mask_) mask_(host);

@@ -11,9 +11,13 @@
 
 namespace pawl::tool {
 
+/// For its private folder: a run may be live, and whichever branch is checked out, or none, is another matter. branch()
+/// says nothing. Errors: repository.
+[[nodiscard]] Result<std::unique_ptr<git::Repository>> open_at_any_branch(const std::string& repo);
+
 struct Looked {
   std::unique_ptr<git::Repository> repository;
-  RunOptions last;  // of the last run here, as far as it is kept; defaults if there was none
+  RunOptions last;  // of the last run here, as far as it is kept; defaults if there was none, or it is another user's
 };
 
 /// `branch`: empty: that of the last run, else the checked-out one. Errors: repository, usage (damaged settings; no

@@ -1,7 +1,9 @@
 // pawl: the command line.
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <exception>
 #include <new>
 #include <system_error>
@@ -10,6 +12,7 @@
 #include "exit_code.h"
 #include "export.h"
 #include "options.h"
+#include "remembered.h"
 #include "report.h"
 #include "session.h"
 #include "shell/line_editor.h"
@@ -35,14 +38,16 @@ Examples:
   pawl run prompts.txt --repo out --url http://127.0.0.1:8000/v1/completions \
       --body '{"model":"m","prompt":{line:json}}'
 
-Exit codes: 0 all committed, all answers 2xx; 1 some failed (recorded) or lines skipped; 2 usage;
-3 repository, journal or disk; 4 input; 7 unfinished, `pawl resume` continues; 70 a bug.)";
+TIME is 500ms, 30s, 10m or 2h; a number alone is seconds.
+
+Exit codes: 0 all committed, all answers 2xx; 1 some failed (recorded, now or before) or lines skipped;
+2 usage; 3 repository, journal or disk; 4 input; 7 unfinished, `pawl resume` continues; 70 a bug.)";
 
 constexpr const char* kResumeExamples = R"(
 Examples:
   pawl resume results
   pawl resume results --on-unknown hold   # first look at what may have been called already: pawl status results
-Options given here replace those of the run before.)";
+Options given here replace those of the run before. TIME is 500ms, 30s, 10m or 2h; a number alone is seconds.)";
 
 constexpr const char* kShellExamples = R"(
 Examples:
@@ -53,7 +58,7 @@ At the prompt /help lists what there is beside tasks. Without a terminal it take
 The history is in $XDG_STATE_HOME/pawl/history (~/.local/state without it), for you alone; a line that begins with a
 space is not kept there.
 
-Exit codes: as `pawl run`.)";
+TIME is 500ms, 30s, 10m or 2h; a number alone is seconds. Exit codes: as `pawl run`.)";
 
 constexpr const char* kTopExamples = R"(
 Examples:
@@ -92,7 +97,8 @@ constexpr const char* kVerifyExamples = R"(
 Examples:
   pawl verify results
   pawl verify results --json
-Prints nothing if all is sound. Objects themselves are git's to check: git -C results fsck
+Prints nothing if all is sound and nothing was interrupted: lines with `note:` say what a run that was leaves for the
+next one, which is no fault. Objects themselves are git's to check: git -C results fsck
 
 Exit codes: 0 sound; 1 faults, one a line; 2 usage; 3 repository or journal unreadable.)";
 
@@ -200,6 +206,29 @@ void CommandLine::add_report_command() {
   report_command->footer(kReportExamples);
 }
 
+/// What stands where a subcommand belongs; null: nothing, or an option.
+const char* unknown_subcommand(const CLI::App& app, int argc, char** argv) {
+  if (argc < 2 || argv[1][0] == '-') return nullptr;
+  const auto known = app.get_subcommands([&](const CLI::App* command) { return command->get_name() == argv[1]; });
+  return known.empty() ? argv[1] : nullptr;
+}
+
+/// Of a command that is there for what it prints: its exit code, unless that could not be written.
+template <class Command>
+int print_with(Command command) {
+  ExitCode code = kAllDone;
+  try {
+    code = static_cast<ExitCode>(command());
+  } catch (const std::system_error&) {  // fmt's, when the buffer is full
+    if (std::ferror(stdout) == 0) throw;
+  }
+  errno = 0;
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return code;
+  std::fprintf(stderr, "pawl: cannot write to standard output%s%s\n", errno != 0 ? ": " : "",
+               errno != 0 ? std::strerror(errno) : "");
+  return kStorage;
+}
+
 /// CLI11's own codes become ours; help goes to standard output, errors to standard error.
 int refuse(CommandLine& line, const CLI::ParseError& error) { return line.app.exit(error) == 0 ? kAllDone : kUsage; }
 
@@ -229,6 +258,7 @@ int go_on(int argc, char** argv, const std::string& repo, Mode mode) {
   } catch (const CLI::ParseError& error) {
     return refuse(again, error);
   }
+  forget_what_is_excluded(mode == Mode::resume ? *again.resume_command : *again.run_command, again.run);
   again.run.repo = repo;
   return run_session(again.run, mode);
 }
@@ -260,6 +290,10 @@ int main(int argc, char** argv) {
   });
   block_signals();
   CommandLine line{RunOptions{}};
+  if (const char* word = unknown_subcommand(line.app, argc, argv)) {
+    std::fprintf(stderr, "pawl: there is no subcommand %s; pawl --help shows those there are\n", word);
+    return kUsage;
+  }
   try {
     line.app.parse(argc, argv);
     if (line.run_command->parsed()) check_source(line);
@@ -273,8 +307,8 @@ int main(int argc, char** argv) {
   if (line.top_command->parsed()) return show_top(line.top);
   unblock_signals();
   if (line.control_command->parsed()) return control(line.controlled);
-  if (line.export_command->parsed()) return export_results(line.exported);
-  if (line.verify_command->parsed()) return verify(line.verify);
-  if (line.report_command->parsed()) return write_report(line.report);
-  return show_status(line.status);
+  if (line.export_command->parsed()) return print_with([&] { return export_results(line.exported); });
+  if (line.verify_command->parsed()) return print_with([&] { return verify(line.verify); });
+  if (line.report_command->parsed()) return print_with([&] { return write_report(line.report); });
+  return print_with([&] { return show_status(line.status); });
 }

@@ -16,6 +16,10 @@ std::string shell_word(const std::string& word) {
   return quoted + "'";
 }
 
+std::string counted(std::uint64_t count, std::string_view what) {
+  return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s");
+}
+
 std::string_view short_branch(std::string_view full) {
   constexpr std::string_view kPrefix = "refs/heads/";
   return full.starts_with(kPrefix) ? full.substr(kPrefix.size()) : full;
@@ -33,7 +37,8 @@ std::string next_command(const RunOptions& options, const End& end, const observ
       next += "   # then the same command again: the input was not read to its end";
     return next;
   }
-  if (last.status.failed == 0 || layout_of(options) == git::Layout::raw) return "git -C " + repo + " log --stat";
+  if ((last.status.failed == 0 && last.skipped_failed == 0) || layout_of(options) == git::Layout::raw)
+    return "git -C " + repo + " log --stat";
   return "pawl run --failed " + repo + "   # failures are recorded; this runs them again";
 }
 

@@ -16,6 +16,9 @@ namespace pawl::tool {
 /// Quoted for a shell if it must be.
 [[nodiscard]] std::string shell_word(const std::string& word);
 
+/// "1 task", "2 tasks".
+[[nodiscard]] std::string counted(std::uint64_t count, std::string_view what);
+
 /// "refs/heads/main": "main".
 [[nodiscard]] std::string_view short_branch(std::string_view full);
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cctype>
+#include <filesystem>
+#include <system_error>
 
 #include <pawl/input.h>
 
@@ -35,6 +37,49 @@ Result<void> check_secrets(const RunOptions& options) {
                    "--proxy with a user name or password: other users can read command lines; give it in the "
                    "environment, as https_proxy, http_proxy or all_proxy");
   return {};
+}
+
+/// What is wrong with a time; empty: nothing.
+std::string time_fault(const std::string& text) {
+  Duration time;
+  if (lexical_cast(text, time)) return {};
+  return "expected a time such as 500ms, 30s, 10m or 2h; got '" + text + "'";
+}
+
+bool is_only_space(const std::string& text) { return text.find_first_not_of(" \t\r\n") == std::string::npos; }
+
+/// Whether two options name one file, however they spell it.
+bool are_one_file(const std::string& one, const std::string& other) {
+  if (one.empty() || other.empty() || one == "-" || other == "-") return false;
+  std::error_code failed;  // a name that leads nowhere is none of a file that both could share
+  return std::filesystem::weakly_canonical(one, failed) == std::filesystem::weakly_canonical(other, failed) && !failed;
+}
+
+/// What only says more of another option has no effect without it.
+Result<void> check_companions(const RunOptions& options) {
+  const RunOptions fresh;
+  const auto needs = [](bool given, bool other, const char* what, const char* needed) -> Result<void> {
+    if (!given || other) return {};
+    return failure(ErrorCode::usage, std::string(what) + ", and there is no " + needed);
+  };
+  if (auto fine = needs(options.log_format != fresh.log_format, !options.log.empty(),
+                        "--log-format says how --log is written", "--log");
+      !fine)
+    return fine;
+  if (auto fine = needs(options.log_level != fresh.log_level, !options.log.empty(), "--log-level says what --log holds",
+                        "--log");
+      !fine)
+    return fine;
+  if (auto fine = needs(options.budget_tokens_by != fresh.budget_tokens_by, options.budget_tokens != 0,
+                        "--budget-tokens-by says how --budget-tokens counts", "--budget-tokens");
+      !fine)
+    return fine;
+  if (auto fine = needs(options.builtin_latency != fresh.builtin_latency, options.api == "builtin",
+                        "--builtin-latency is of the server inside pawl", "--api builtin");
+      !fine)
+    return fine;
+  return needs(!options.tokens_by.empty(), options.rate_tokens.value.count > 0,
+               "--tokens-by says how --rate-tokens counts", "--rate-tokens");
 }
 
 }  // namespace
@@ -90,7 +135,8 @@ static void add_api_options(CLI::App& command, RunOptions& options) {
       ->group("API");
   command
       .add_option("--bearer-env", options.bearer_env,
-                  "environment variable that holds the bearer token (default OPENAI_API_KEY, if set)")
+                  "environment variable that holds the bearer token (default OPENAI_API_KEY, if set); pawl resume "
+                  "wants it set, too, or another one, or ''")
       ->type_name("NAME")
       ->group("API");
   command.add_option("--parallel-max", options.parallel_max, "calls at once")
@@ -115,15 +161,19 @@ static void add_api_options(CLI::App& command, RunOptions& options) {
       ->capture_default_str()
       ->group("API");
   command.add_option("--retry-delay", options.retry_delay, "base of the back-off (default 1s)")
+      ->check(time_fault)
       ->type_name("TIME")
       ->group("API");
   command.add_option("--retry-max-time", options.retry_max_time, "no retry later than this after a task's first call")
+      ->check(time_fault)
       ->type_name("TIME")
       ->group("API");
   command.add_option("--max-time", options.max_time, "bound of one call (default 10m)")
+      ->check(time_fault)
       ->type_name("TIME")
       ->group("API");
   command.add_option("--connect-timeout", options.connect_timeout, "bound of connecting (default 10s)")
+      ->check(time_fault)
       ->type_name("TIME")
       ->group("API");
   command.add_option("--max-response-bytes", options.max_response_bytes, "largest response taken")
@@ -174,6 +224,7 @@ static void add_budget_options(CLI::App& command, RunOptions& options) {
       ->capture_default_str()
       ->group("Budget");
   command.add_option("--budget-time", options.budget_time, "no new call later than this after the start (0: no bound)")
+      ->check(time_fault)
       ->type_name("TIME")
       ->group("Budget");
 }
@@ -219,11 +270,13 @@ static void add_manners_options(CLI::App& command, RunOptions& options) {
   command
       .add_option("--max-time-first-byte", options.max_time_first_byte,
                   "longest wait, once connected, for the first byte of a response (default: as --max-time)")
+      ->check(time_fault)
       ->type_name("TIME")
       ->group("Manners");
   command
       .add_option("--idle-timeout", options.idle_timeout,
                   "longest wait between two bytes of a response (default: as --max-time)")
+      ->check(time_fault)
       ->type_name("TIME")
       ->group("Manners");
 }
@@ -279,9 +332,11 @@ static void add_repository_options(CLI::App& command, RunOptions& options) {
       ->capture_default_str()
       ->group("Repository");
   command.add_option("--commit-every", options.commit_every, "longest wait of a result for its commit (default 1s)")
+      ->check(time_fault)
       ->type_name("TIME")
       ->group("Repository");
   command.add_option("--lock-wait", options.lock_wait, "longest wait for a lock of another git process (default 5s)")
+      ->check(time_fault)
       ->type_name("TIME")
       ->group("Repository");
   command
@@ -355,6 +410,7 @@ void add_shared_options(CLI::App& command, RunOptions& options) {
       ->capture_default_str()
       ->group("Run");
   command.add_option("--drain-timeout", options.drain_timeout, "after Ctrl-C, stop at once after this time")
+      ->check(time_fault)
       ->type_name("TIME")
       ->group("Run");
   command.add_flag("-q,--quiet", options.quiet, "show errors only")->group("Run");
@@ -398,12 +454,17 @@ Result<void> check(const RunOptions& options) {
     return failure(ErrorCode::usage, "--path is for --layout raw: a record lies where its key can find it again");
   if (options.normalise != "none" && options.layout != "raw")
     return failure(ErrorCode::usage, "--normalise is for --layout raw: a record holds the body as it came");
-  if (!options.tokens_by.empty() && options.rate_tokens.value.count <= 0)
-    return failure(ErrorCode::usage, "--tokens-by says how --rate-tokens counts, and there is no --rate-tokens");
+  if (auto fine = check_companions(options); !fine) return fine;
+  if (!options.body.empty() && options.body.find("{line}") == std::string::npos &&
+      options.body.find("{line:json}") == std::string::npos)
+    return failure(ErrorCode::usage,
+                   "--body has neither {line} nor {line:json}, so the bodies of all tasks would be the same");
+  if (!options.message.empty() && is_only_space(options.message))
+    return failure(ErrorCode::usage, "--message is blank: commits would have no subject");
   if (options.log == "-" && options.log_format != "json" && options.progress == "json")
     return failure(ErrorCode::usage,
                    "--log - between the objects of --progress json needs --log-format json, or a file of its own");
-  if (!options.joblog.empty() && options.joblog == options.log)
+  if (are_one_file(options.joblog, options.log))
     return failure(ErrorCode::usage, "--joblog and --log both name " + options.log);
   if (options.tasks_in_flight < options.parallel_max)
     return failure(ErrorCode::usage, "--tasks-in-flight (" + std::to_string(options.tasks_in_flight) +

@@ -48,7 +48,10 @@ Result<Planner::Decision> Planner::offer(Request& request, Producer& producer) {
   auto known = borrowed_index_->find(request.stream, request.id);
   if (!known) return std::unexpected(known.error());
   if (*known && !runs(**known, request)) {
-    skipped_.fetch_add(1, std::memory_order_relaxed);  // relaxed: shown only
+    skipped_.fetch_add(1, std::memory_order_relaxed);  // relaxed: shown only, and read when all inputs have ended
+    // Rerun::recorded takes up all failures: what it passes over has another request by now.
+    if (!(*known)->success && options_.rerun != Rerun::recorded)
+      skipped_failed_.fetch_add(1, std::memory_order_relaxed);  // relaxed: likewise
     return Decision::skipped;
   }
   if (*known) {
@@ -61,8 +64,7 @@ Result<Planner::Decision> Planner::offer(Request& request, Producer& producer) {
   }
   // Known before it is in, because it may retire at once, as a failure (note_failure). If it does not get in, the
   // index knows a key that nobody will commit, so it must not be kept: see index_is_true().
-  const git::CommittedKey key{request.position, request.digest, true, request.task_id};
-  if (auto put = borrowed_index_->put(request.stream, request.id, key); !put) return std::unexpected(put.error());
+  if (auto put = put_newest(request); !put) return std::unexpected(put.error());
   if (producer.submit(request) == Admission::accepted) {
     ++ordinal_;
     return Decision::submitted;
@@ -85,12 +87,21 @@ void Planner::know_position(const Request& committed) {
 Result<void> Planner::know(const Request& recovered) {
   if (borrowed_index_ == nullptr) return {};
   know_position(recovered);
-  return borrowed_index_->put(recovered.stream, recovered.id,
-                              {recovered.position, recovered.digest, true, recovered.task_id});
+  return put_newest(recovered);
+}
+
+Result<void> Planner::put_newest(const Request& request) {
+  const std::lock_guard lock(newest_mutex_);
+  return borrowed_index_->put(request.stream, request.id, {request.position, request.digest, true, request.task_id});
 }
 
 Result<void> Planner::note_failure(const Request& request) {
   if (borrowed_index_ == nullptr) return {};
+  const std::lock_guard lock(newest_mutex_);
+  const auto known = borrowed_index_->find(request.stream, request.id);
+  if (!known) return std::unexpected(known.error());
+  // A younger task of the key, whose request has changed since, is on its way: it is the one that the branch will hold.
+  if (*known && (*known)->task_id != request.task_id) return {};
   return borrowed_index_->put(request.stream, request.id, {request.position, request.digest, false, request.task_id});
 }
 

@@ -64,20 +64,27 @@ class Planner {
   /// inputs are not asked for more of it. Any thread; does not wait for offer().
   void hold_stream(const std::string& stream);
 
-  /// The record of this key is committed, and is a failure. Called for such tasks when they retire.
+  /// The record of this task is committed, and is a failure. Called for such tasks when they retire. Nothing if a
+  /// younger task of its key is known.
   [[nodiscard]] Result<void> note_failure(const Request& request);
 
   [[nodiscard]] std::uint64_t skipped() const noexcept { return skipped_.load(std::memory_order_relaxed); }
+  /// Of them: what is committed is a failure.
+  [[nodiscard]] std::uint64_t skipped_failed() const noexcept {
+    return skipped_failed_.load(std::memory_order_relaxed);
+  }
   [[nodiscard]] std::uint64_t held_back() const noexcept { return held_back_.load(std::memory_order_relaxed); }
 
  private:
   bool runs(const git::CommittedKey& known, const Request& request) const noexcept;
   [[nodiscard]] bool is_held(const std::string& stream) const;
   void make_key_fresh(Request& request) const;
+  [[nodiscard]] Result<void> put_newest(const Request& request);
 
   git::KeyIndex* borrowed_index_;
   const Options options_;
   std::mutex mutex_;                              // from decision to submit
+  std::mutex newest_mutex_;                       // no key gets a younger task while note_failure() looks at it
   std::uint64_t ordinal_ = 0;                     // of the last task accepted; guarded by mutex_
   std::uint64_t position_ = 0;                    // next, when there is no index; guarded by mutex_
   std::atomic<bool> incomplete_{false};           // a key was put whose task was refused
@@ -86,6 +93,7 @@ class Planner {
   std::unordered_set<std::string> held_streams_;  // guarded by held_mutex_
   std::atomic<std::uint64_t> held_back_{0};       // written by input threads, read by the status view
   std::atomic<std::uint64_t> skipped_{0};         // written by input threads, read by the status view
+  std::atomic<std::uint64_t> skipped_failed_{0};  // likewise
 };
 
 }  // namespace pawl::tool

@@ -61,10 +61,14 @@ void RunLog::note(LogLevel level, std::string_view event, std::string_view text,
   if (log_) log_->write(level, event, text, fields);
 }
 
+Result<observe::LogLevel> log_level(std::string_view name) {
+  if (const auto level = observe::parse_log_level(name)) return *level;
+  return failure(ErrorCode::usage, fmt::format("log-level={}: expected error, warn, info or debug", name));
+}
+
 Result<void> RunLog::set_level(std::string_view level) {
-  const auto wanted = observe::parse_log_level(level);
-  if (!wanted)
-    return failure(ErrorCode::usage, fmt::format("log-level={}: expected error, warn, info or debug", level));
+  const auto wanted = log_level(level);
+  if (!wanted) return std::unexpected(wanted.error());
   if (!log_) return failure(ErrorCode::usage, "log-level: the run has no log (--log)");
   log_->set_level(*wanted);
   return {};
@@ -152,6 +156,7 @@ void RunLog::ended(ExitCode code, const observe::RunView& last) {
         {"committed", last.status.committed},
         {"failed", last.status.failed},
         {"skipped", last.skipped},
+        {"skipped_failed", last.skipped_failed},
         {"unfinished", last.status.unfinished},
         {"retried", last.retried},
         {"elapsed_ms", static_cast<std::uint64_t>(last.elapsed.count())},

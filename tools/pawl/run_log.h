@@ -23,6 +23,9 @@
 
 namespace pawl::tool {
 
+/// As --log-level takes it. Errors: usage.
+[[nodiscard]] Result<observe::LogLevel> log_level(std::string_view name);
+
 class RunLog {
  public:
   struct Voices {

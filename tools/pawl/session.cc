@@ -22,12 +22,14 @@
 #include "next_command.h"
 #include "observers.h"
 #include "planner.h"
+#include "remembered.h"
 #include "run_log.h"
 #include "run_notes.h"
 #include "run_view.h"
 #include "shell/shell.h"
 #include "signals.h"
 #include "stages.h"
+#include "stream_folders.h"
 #include "web.h"
 
 namespace pawl::tool {
@@ -61,8 +63,6 @@ class Session final : public observe::Steering {
  private:
   Result<void> open_repository();
   Result<void> open_engine();
-  Result<void> check_left_tasks(const journal::Left& left) const;
-  Result<void> keep_settings() const;
   void start_feeding();
   void retired(const Task& task);
   void held_failure(const Task& task);
@@ -155,31 +155,6 @@ Result<void> Session::open_repository() {
   return {};
 }
 
-/// What the journal holds was asked for with other options than these: it would be stored elsewhere, or not called.
-Result<void> Session::check_left_tasks(const journal::Left& left) const {
-  if (left.tasks == 0) return {};
-  const auto differs = [&](const char* option, const std::string& then, const std::string& now) -> Result<void> {
-    if (then == now) return {};
-    return failure(
-        ErrorCode::usage,
-        fmt::format("the journal holds {} tasks of a run with {} {}, not {}; finish them first: pawl resume {}",
-                    left.tasks, option, then.empty() ? "unset" : then, now.empty() ? "unset" : now,
-                    shell_word(options_.repo)));
-  };
-  if (auto same = differs("--api", before_.api, options_.api); !same) return same;
-  if (auto same = differs("--layout", before_.layout, options_.layout); !same) return same;
-  if (auto same = differs("--branch", before_.branch, options_.branch); !same) return same;
-  if (options_.layout != "raw") return {};
-  if (auto same = differs("--normalise", before_.normalise, options_.normalise); !same) return same;
-  return differs("--path", before_.path, options_.path);
-}
-
-Result<void> Session::keep_settings() const {
-  RunOptions kept = options_;
-  kept.last_run = run_;
-  return write_settings(kept, (repository_->private_folder() / "settings").string());
-}
-
 Result<void> Session::open_engine() {
   auto commit = commit_options(options_, run_);
   commit.on_work_tree_report = [this](const git::WorkTreeReport& report) {
@@ -193,8 +168,10 @@ Result<void> Session::open_engine() {
   commit.on_branch_report = [this](const git::BranchReport& report) { log_->branch_report(report); };
   auto journal = journal::Journal::open(journal_options(options_, *repository_));
   if (!journal) return std::unexpected(journal.error());
-  if (auto fits = check_left_tasks((*journal)->left()); !fits) return fits;
-  if (auto kept = keep_settings(); !kept) return kept;
+  const std::string& branch = repository_->branch();
+  if (auto fits = check_left_tasks((*journal)->left(), before_, options_, branch); !fits) return fits;
+  const auto settings = (repository_->private_folder() / "settings").string();
+  if (auto kept = write_settings(to_remember(options_, branch, run_), settings); !kept) return kept;
   if (auto noted = note_begin(options_, *repository_, run_); !noted) return noted;
   http_options_.on_spent = [this](const http::Spent& spent) { call_budget_spent(spent); };
   http_options_.on_tokens_unknown = [this](const Task& task) {
@@ -263,6 +240,8 @@ Result<void> Session::open() {
     readers_.push_back(std::move(*typed));
   }
   if (auto opened = open_repository(); !opened) return opened;
+  if (mode_ == Mode::run)
+    if (auto free = check_stream_folders(options_, readers_, *repository_); !free) return free;
   if (mode_ == Mode::failed) {
     auto failed = git::RecordReader::open(*look_up_, git::Records::failed);
     if (!failed) return std::unexpected(failed.error());
@@ -275,9 +254,9 @@ void Session::start_feeding() {
   const auto left = borrowed_journal_->left();
   if (left.tasks != 0)
     speak(
-        fmt::format("the journal holds {} tasks of an earlier run, {} of them answered and {} perhaps on their way "
+        fmt::format("the journal holds {} of an earlier run, {} of them answered and {} perhaps on their way "
                     "when it ended: these first",
-                    left.tasks, left.answers, left.in_doubt));
+                    counted(left.tasks, "task"), left.answers, left.in_doubt));
   if (left.torn_bytes != 0) speak(fmt::format("the journal's last {} bytes were torn and are cut", left.torn_bytes));
   if (options_.format == "auto" && borrowed_shell_ == nullptr)
     for (std::size_t i = 0; i < readers_.size(); ++i)
@@ -355,8 +334,8 @@ void Session::end_with_time_budget() {
 /// control_mutex_ is held.
 void Session::budget_spent(const std::string& which) {
   const auto calling = controllable_ ? engine_->status().call.active : 0;
-  if (begin_drain(fmt::format("{} is spent: no new call begins; finishing {} running calls and committing them", which,
-                              calling))) {
+  if (begin_drain(fmt::format("{} is spent: no new call begins; finishing {} and committing them", which,
+                              counted(calling, "running call")))) {
     spent_ = which;
     log_->spent(which);
   }
@@ -369,9 +348,9 @@ void Session::say_what_was_spent(const http::Stats& calls) {
   const auto seconds = std::chrono::duration<double>(Clock::now() - began_).count();
   std::string tokens = options_.budget_tokens != 0 ? fmt::format(" and {} tokens", calls.tokens) : std::string();
   complain(
-      fmt::format("{} is spent: {} calls{} in {:.1f} s; what is left stays saved, `pawl resume {}` goes on with "
+      fmt::format("{} is spent: {}{} in {:.1f} s; what is left stays saved, `pawl resume {}` goes on with "
                   "that budget anew, or with another one given there (0: none)",
-                  spent_, calls.attempts_sent, tokens, seconds, shell_word(options_.repo)));
+                  spent_, counted(calls.attempts_sent, "call"), tokens, seconds, shell_word(options_.repo)));
 }
 
 /// control_mutex_ is held. False: the run is ending already.
@@ -419,10 +398,10 @@ void Session::on_signal(int number) {
 void Session::drain_as_asked(const std::string& how_to_stop) {
   (void)observe::notify_stopping();
   const auto calling = controllable_ ? engine_->status().call.active : 0;
-  const bool begun = begin_drain(
-      fmt::format("taking no more: finishing {} running calls and committing them ({} to stop now; unfinished tasks "
-                  "stay saved, `pawl resume {}` continues)",
-                  calling, how_to_stop, shell_word(options_.repo)));
+  const bool begun =
+      begin_drain(fmt::format("taking no more: finishing {} and committing them ({} to stop now; unfinished tasks "
+                              "stay saved, `pawl resume {}` continues)",
+                              counted(calling, "running call"), how_to_stop, shell_word(options_.repo)));
   if (begun && options_.drain_timeout.value.count() > 0)
     at_deadline(options_.drain_timeout.value, [this] {
       const std::lock_guard late(control_mutex_);
@@ -463,7 +442,9 @@ Result<void> Session::set(std::string_view key, std::string_view value) {
   if (!change) return std::unexpected(change.error());
   const std::lock_guard lock(control_mutex_);
   if (!controllable_) return {};
-  if (auto changed = borrowed_call_->change(*change); !changed) return changed;
+  if (auto changed = borrowed_call_->change(*change); !changed)
+    return failure(changed.error().code, fmt::format("{}: {} (the run has --call-threads {})", key,
+                                                     changed.error().context, options_.call_threads));
   complain(fmt::format("set {}={}", key, value));
   return {};
 }
@@ -518,6 +499,7 @@ observe::RunView Session::view() {
   }
   view.held = held_.load(std::memory_order_relaxed);
   view.skipped = planner_->skipped();
+  view.skipped_failed = planner_->skipped_failed();
   show_stages(view, {*borrowed_journal_, *borrowed_call_, *borrowed_commit_}, options_);
   view.streams = slow_streams_.look(*engine_);
   view.errors = observers_->errors();
@@ -566,7 +548,7 @@ int Session::finish() {
   if (index_ && last.status.unfinished == 0 && !fault_ && planner_->index_is_true())
     if (auto marked = index_->mark_clean(*look_up_, run_); !marked) complain(marked.error().context);
   ExitCode code = kAllDone;
-  if (last.status.failed != 0 || last.bad_lines != 0) code = kSomeFailed;
+  if (last.status.failed != 0 || last.bad_lines != 0 || last.skipped_failed != 0) code = kSomeFailed;
   if (last.status.unfinished != 0 || !complete) code = kUnfinished;
   if (feed_error) code = exit_code_of(*feed_error);
   if (fault_ || work_tree_behind_ || push_behind_) code = kStorage;

@@ -113,6 +113,7 @@ void each_setting(Options& options, Visit&& visit) {
   visit("no-worktree", options.no_worktree);
   visit("tasks-in-flight", options.tasks_in_flight);
   visit("bytes-in-flight", options.bytes_in_flight);
+  visit("drain-timeout", options.drain_timeout);
   visit("durability", options.durability);
   visit("on-unknown", options.on_unknown);
   visit("on-failure", options.on_failure);
@@ -171,7 +172,8 @@ Result<void> write_settings(const RunOptions& options, const std::string& file) 
 
 Result<void> read_settings(RunOptions& options, const std::string& file) {
   std::ifstream in(file);
-  if (!in) return {};
+  if (!in && errno == ENOENT) return {};
+  if (!in) return failure(ErrorCode::io, "cannot read " + file + ": " + std::strerror(errno), errno);
   std::string line;
   const auto damaged = [&](unsigned number) {
     return failure(ErrorCode::usage, file + ":" + std::to_string(number) + ": expected name=value, got '" + line + "'");

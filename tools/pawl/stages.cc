@@ -6,6 +6,9 @@
 #include <fstream>
 #include <map>
 
+#include "next_command.h"
+#include "option_names.h"
+
 namespace pawl::tool {
 namespace {
 
@@ -31,15 +34,24 @@ Result<void> read_header_file(const std::string& file, std::vector<std::string>&
   return {};
 }
 
+constexpr const char* kUsualVariable = "OPENAI_API_KEY";
+
+/// Of an environment variable; null: unset or empty.
+const char* value_of(const std::string& variable) {
+  const char* const value = std::getenv(variable.c_str());
+  return value == nullptr || *value == '\0' ? nullptr : value;
+}
+
 Result<std::string> bearer_token(const RunOptions& options) {
-  const bool named = !options.bearer_env.empty();
-  const std::string name = named ? options.bearer_env : "OPENAI_API_KEY";
-  const char* value = std::getenv(name.c_str());
-  if (value == nullptr || *value == '\0') {
-    if (named) return failure(ErrorCode::usage, "--bearer-env: the environment has no " + name);
-    return std::string();
-  }
-  return std::string(value);
+  const std::string name = bearer_variable(options);
+  if (name.empty()) return std::string();
+  if (const char* value = value_of(name)) return std::string(value);
+  // Perhaps nobody typed it: it is remembered from the run before.
+  return failure(ErrorCode::usage, "--bearer-env: the environment has no " + name +
+                                       ", which the token is read from; --bearer-env '' " +
+                                       (name == kUsualVariable || value_of(kUsualVariable) == nullptr
+                                            ? "calls without one"
+                                            : std::string("takes that of ") + kUsualVariable));
 }
 
 input::Format format_of(const std::string& name) {
@@ -61,6 +73,11 @@ Result<std::unique_ptr<mockapi::Server>> start_builtin(const RunOptions& options
   const char* others = std::getenv("no_proxy");
   ::setenv("no_proxy", (std::string(others != nullptr ? others : "") + ",pawl.builtin").c_str(), 1);
   return mockapi::Server::start(server);
+}
+
+std::string bearer_variable(const RunOptions& options) {
+  if (!options.bearer_env.empty()) return options.bearer_env;
+  return options.api != "builtin" && value_of(kUsualVariable) != nullptr ? kUsualVariable : "";
 }
 
 Result<http::Options> http_options(const RunOptions& options, const mockapi::Server* builtin) {
@@ -105,7 +122,7 @@ Result<http::Options> http_options(const RunOptions& options, const mockapi::Ser
     http.connect_to = {"pawl.builtin:80:127.0.0.1:" + std::to_string(builtin->port())};
   else
     http.bearer = *bearer;
-  if (auto valid = http.validate(); !valid) return std::unexpected(valid.error());
+  if (auto valid = http.validate(); !valid) return std::unexpected(in_typed_words(valid.error()));
   return http;
 }
 
@@ -140,10 +157,10 @@ git::CommitOptions commit_options(const RunOptions& options, std::uint64_t run) 
 }
 
 std::string left_files_text(const git::WorkTreeReport& report) {
-  return std::to_string(report.files_left) +
-         " files of the work tree were left as they are, because they hold changes of your own (the branch has the "
-         "results): " +
-         report.first_left;
+  const bool one = report.files_left == 1;
+  return counted(report.files_left, "file") + " of the work tree " +
+         (one ? "was left as it is" : "were left as they are") + ", because " + (one ? "it holds" : "they hold") +
+         " changes of your own (the branch has the results): " + report.first_left;
 }
 
 Result<input::Options> input_options(const RunOptions& options, int cancel_fd) {
@@ -160,8 +177,9 @@ Result<input::Options> input_options(const RunOptions& options, int cancel_fd) {
   input.content_type = options.content_type;
   input.body_template = options.body;
   input.line_bytes_max = options.line_bytes_max;
+  input.passed_over = options.repo;  // its records are no tasks
   input.cancel_fd = cancel_fd;
-  if (auto valid = input.validate(); !valid) return std::unexpected(valid.error());
+  if (auto valid = input.validate(); !valid) return std::unexpected(in_typed_words(valid.error()));
   return input;
 }
 
@@ -177,7 +195,7 @@ Result<std::vector<std::unique_ptr<input::Reader>>> open_inputs(const RunOptions
       return failure(ErrorCode::usage, "inputs " + other->second + " and " + path + " have the same name, " +
                                            source.name + ", so their tasks would have the same keys; rename one");
     auto reader = input::Reader::open(source, *input);
-    if (!reader) return std::unexpected(reader.error());
+    if (!reader) return std::unexpected(in_typed_words(reader.error()));
     readers.push_back(std::move(*reader));
   }
   return readers;

@@ -24,6 +24,9 @@ inline constexpr const char* kBuiltinOrigin = "http://pawl.builtin";
 /// `builtin` may be null. Errors: usage (also: header file or token unreadable), unsupported, io.
 [[nodiscard]] Result<http::Options> http_options(const RunOptions& options, const mockapi::Server* builtin);
 
+/// Name of the environment variable that a run with these options takes its token from; empty: it has none.
+[[nodiscard]] std::string bearer_variable(const RunOptions& options);
+
 [[nodiscard]] git::CommitOptions commit_options(const RunOptions& options, std::uint64_t run);
 /// What a person is told of files that hold changes of their own.
 [[nodiscard]] std::string left_files_text(const git::WorkTreeReport& report);

@@ -14,15 +14,10 @@
 
 #include "durable_status.h"
 #include "exit_code.h"
-#include "options.h"
-#include "stages.h"
+#include "look.h"
 
 namespace pawl::tool {
 namespace {
-
-Result<std::unique_ptr<git::Repository>> open_existing(const std::string& repo) {
-  return git::Repository::open({repo, {}, git::RepositoryOptions::Missing::fail});
-}
 
 int end_with(const Error& error) { return fmt::print(stderr, "pawl: {}\n", error.context), exit_code_of(error); }
 
@@ -33,16 +28,14 @@ bool at_work(const git::Repository& repository) {
 }
 
 /// Of a run that has ended, however it ended: what it committed to is what its settings say.
-int show_stopped(const git::Repository& looked_at, const StatusOptions& options) {
-  RunOptions before;
-  if (auto read = read_settings(before, (looked_at.private_folder() / "settings").string()); !read)
-    return end_with(read.error());
-  auto repository = git::Repository::open({options.repo, before.branch, git::RepositoryOptions::Missing::fail});
-  if (!repository) return end_with(repository.error());
+int show_stopped(const StatusOptions& options) {
+  auto looked = open_to_look(options.repo, {});
+  if (!looked) return end_with(looked.error());
+  git::Repository& repository = *looked->repository;
   auto status =
-      at_work(looked_at) ? journal_status(**repository) : durable_status(**repository, options.repo, layout_of(before));
+      at_work(repository) ? journal_status(repository) : durable_status(repository, options.repo, looked->last);
   if (!status) return end_with(status.error());
-  fmt::print("{}", options.json ? to_json(*status) + "\n" : to_text(*status, options.repo, (*repository)->branch()));
+  fmt::print("{}", options.json ? to_json(*status) + "\n" : to_text(*status, options.repo, repository.branch()));
   return kAllDone;
 }
 
@@ -55,38 +48,38 @@ std::string marked_live(const std::string& json) {
 }  // namespace
 
 Result<std::string> settings_file(const std::string& repo) {
-  auto repository = open_existing(repo);
+  auto repository = open_at_any_branch(repo);
   if (!repository) return std::unexpected(repository.error());
   return ((*repository)->private_folder() / "settings").string();
 }
 
 int show_status(const StatusOptions& options) {
-  auto repository = open_existing(options.repo);
-  if (!repository)
-    return fmt::print(stderr, "pawl: {}\n", repository.error().context), exit_code_of(repository.error());
+  auto repository = open_at_any_branch(options.repo);
+  if (!repository) return end_with(repository.error());
   constexpr std::chrono::milliseconds kLook{50};
   int looks = 40;  // for a run that is starting or ending; when it is watched to its end, without limit
   for (bool seen_live = false;;) {
     const auto live = observe::read_status((*repository)->private_folder());
     if (!live) {
       // A run that is there and does not answer is not a run that is not there.
-      if (live.error().sys_errno == EAGAIN)
-        return fmt::print(stderr, "pawl: {}\n", live.error().context), exit_code_of(live.error());
+      if (live.error().sys_errno == EAGAIN) return end_with(live.error());
+      if (live.error().sys_errno == EACCES)
+        return end_with({ErrorCode::io, live.error().context + ": it is another user's", EACCES});
       if (at_work(**repository) && (seen_live || --looks > 0)) {
         std::this_thread::sleep_for(kLook);
         continue;
       }
       if (seen_live && !options.json) fmt::print("the run has ended\n");
-      return show_stopped(**repository, options);
+      return show_stopped(options);
     }
     if (options.json) {
       fmt::print("{}\n", marked_live(*live));
     } else {
       const auto text = observe::render_status(*live, observe::Style::of_environment(1));
-      if (!text) return fmt::print(stderr, "pawl: {}\n", text.error().context), exit_code_of(text.error());
+      if (!text) return end_with(text.error());
       fmt::print("{}\n", *text);
     }
-    std::fflush(stdout);
+    if (std::fflush(stdout) != 0) return kStorage;  // main() says so
     if (!options.watch) return kAllDone;
     seen_live = true;
     std::this_thread::sleep_for(std::chrono::seconds{1});

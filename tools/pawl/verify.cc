@@ -18,6 +18,7 @@
 
 #include "exit_code.h"
 #include "look.h"
+#include "next_command.h"
 
 namespace pawl::tool {
 namespace {
@@ -261,7 +262,7 @@ void Verify::print() const {
   findings_.print_text();
   if (::isatty(2) == 1 || findings_.faults() != 0)
     fmt::print(stderr, "{}: {} records in {} streams, {} commits ({} by pawl) on {}, {} tasks in the journal\n",
-               findings_.faults() == 0 ? "sound" : fmt::format("{} faults", findings_.faults()), counts_.records,
+               findings_.faults() == 0 ? "sound" : counted(findings_.faults(), "fault"), counts_.records,
                counts_.streams, counts_.commits, counts_.own_commits, repository_->branch(), journal_.left.tasks);
 }
 

@@ -9,7 +9,8 @@
 
 namespace pawl::tool {
 
-/// Listens where --metrics says; without it `web` stays null. Errors: usage (not an address; it cannot be bound), io.
+/// Listens where --metrics says; without it `web` stays null. Errors: usage (not an address; it cannot be bound),
+/// locked (a live run of the repository has it), io.
 [[nodiscard]] Result<void> open_web(const RunOptions& options, std::unique_ptr<observe::WebServer>& web);
 
 /// What a person is told of it: where it is, and who else can see it.

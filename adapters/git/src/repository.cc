@@ -148,7 +148,12 @@ Result<void> make_private_folder(const fs::path& folder) {
   }
   const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if (fd < 0) {
-    return failure(ErrorCode::io, folder.string() + " is not a folder: " + std::strerror(errno), errno);
+    const int why = errno;
+    const bool other = why == ENOTDIR || why == ELOOP;  // ELOOP: a link, because of O_NOFOLLOW
+    return failure(
+        ErrorCode::io,
+        (other ? folder.string() + " is not a folder: " : "cannot open " + folder.string() + ": ") + std::strerror(why),
+        why);
   }
   const int code = ::fchmod(fd, 0700);
   const int why = errno;
@@ -175,7 +180,7 @@ Result<RepositoryHandle> open_or_create(const fs::path& path, const RepositoryOp
   git_repository* raw = nullptr;
   const int code = git_repository_open_ext(&raw, path.c_str(), GIT_REPOSITORY_OPEN_NO_SEARCH, nullptr);
   if (code == 0) {
-    remove_left_building(path);
+    if (options.use == RepositoryOptions::Use::write) remove_left_building(path);
     return RepositoryHandle(raw);
   }
   if (code != GIT_ENOTFOUND) return std::unexpected(cannot_open(path, code));
@@ -219,12 +224,11 @@ Result<std::unique_ptr<Repository>> Repository::open(const RepositoryOptions& op
   Result<std::string> branch = find_branch(impl->handle.get(), path, options.branch);
   if (!branch) return std::unexpected(std::move(branch.error()));
   impl->branch = std::move(*branch);
-  if (const Result<void> free = check_other_work_trees(impl->handle.get(), impl->branch); !free) {
-    return std::unexpected(free.error());
-  }
-
   impl->private_folder = impl->git_dir / "pawl";
   if (options.use == RepositoryOptions::Use::write) {
+    if (const Result<void> free = check_other_work_trees(impl->handle.get(), impl->branch); !free) {
+      return std::unexpected(free.error());
+    }
     const Result<void> made = make_private_folder(impl->private_folder);
     if (!made) return std::unexpected(made.error());
     if (const Result<void> synced = sync_branch(impl->common_dir, impl->branch); !synced) {

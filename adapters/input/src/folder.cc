@@ -41,7 +41,8 @@ Kind kind_of(const std::string& folder, const dirent& entry) {
 
 }  // namespace
 
-FolderWalk::FolderWalk(std::string root) : root_(std::move(root)) {
+FolderWalk::FolderWalk(std::string root, std::string passed_over)
+    : root_(std::move(root)), passed_over_(std::move(passed_over)) {
   if (!root_.ends_with('/')) root_ += '/';
 }
 
@@ -62,9 +63,17 @@ Result<bool> FolderWalk::next(std::string& relative) {
       relative.assign(path);
       return true;
     }
+    if (is_passed_over(full_path(path))) continue;
     if (auto entered = enter(std::move(path)); !entered) return std::unexpected(std::move(entered.error()));
   }
   return false;
+}
+
+/// By what they are, not by name: there are many ways to spell a path.
+bool FolderWalk::is_passed_over(const std::string& path) const {
+  struct stat one{}, other{};
+  return !passed_over_.empty() && ::stat(passed_over_.c_str(), &other) == 0 && ::stat(path.c_str(), &one) == 0 &&
+         one.st_dev == other.st_dev && one.st_ino == other.st_ino;
 }
 
 Result<void> FolderWalk::enter(std::string folder) {

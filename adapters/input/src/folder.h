@@ -1,7 +1,7 @@
 // FolderWalk: the files below a folder, in bytewise order of their relative paths, found while it goes.
 //
 // Holds the names of the folders between the root and the current file, never the whole tree. Links to files are
-// followed, links to folders and folders named .git are passed over.
+// followed, links to folders, folders named .git and one that is named to it are passed over.
 #pragma once
 
 #include <cstddef>
@@ -14,7 +14,8 @@ namespace pawl::input {
 
 class FolderWalk {
  public:
-  explicit FolderWalk(std::string root);
+  /// `passed_over`: a folder below `root` that is not entered; empty: none.
+  explicit FolderWalk(std::string root, std::string passed_over = {});
 
   /// Writes the next file's path relative to the root to `relative`; false: no more.
   /// Errors: input (a folder or file cannot be looked at; passed over by the next call).
@@ -30,8 +31,10 @@ class FolderWalk {
     std::size_t at = 0;
   };
   [[nodiscard]] Result<void> enter(std::string folder);
+  [[nodiscard]] bool is_passed_over(const std::string& path) const;
 
   std::string root_;  // ends in '/'
+  std::string passed_over_;
   std::vector<Level> levels_;
   bool started_ = false;
 };

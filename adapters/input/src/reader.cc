@@ -81,7 +81,7 @@ Result<void> Reader::Impl::open() {
 
 Result<void> Reader::Impl::open_files(bool is_folder) {
   if (is_folder) {
-    folder.emplace(source.path);
+    folder.emplace(source.path, options.passed_over);
   } else {
     file_pending = true;
   }

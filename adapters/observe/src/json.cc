@@ -203,6 +203,7 @@ std::string to_json(const RunView& view) {
   json.field("recovered", view.recovered);
   json.field("in_doubt", view.in_doubt);
   json.field("skipped", view.skipped);
+  json.field("skipped_failed", view.skipped_failed);
   json.field("bad_lines", view.bad_lines);
   json.field("admitted", status.admitted);
   json.field("saved", status.saved);

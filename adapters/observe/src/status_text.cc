@@ -151,6 +151,7 @@ Result<RunView> parse_status(std::string_view json) {
   read_into(view.in_doubt, fields, "tasks.in_doubt");
   read_into(view.held, fields, "tasks.held");
   read_into(view.skipped, fields, "tasks.skipped");
+  read_into(view.skipped_failed, fields, "tasks.skipped_failed");
   read_into(view.bad_lines, fields, "tasks.bad_lines");
   read_into(view.retried, fields, "retried");
   read_into(view.rate_per_s, fields, "rate_per_s");

@@ -55,6 +55,10 @@ void add_input(Lines& lines, const RunView& view) {
   if (view.recovered > 0) values.push_back(grouped(view.recovered) + " recovered");
   if (view.in_doubt > 0) values.push_back(grouped(view.in_doubt) + " of them in doubt");
   if (view.skipped > 0) values.push_back(grouped(view.skipped) + " skipped (committed before)");
+  if (view.skipped_failed > 0) {
+    values.push_back(grouped(view.skipped_failed) +
+                     (view.skipped_failed == 1 ? " of them a failure" : " of them failures"));
+  }
   if (view.bad_lines > 0) {
     values.push_back(grouped(view.bad_lines) + (view.bad_lines == 1 ? " bad line" : " bad lines") + " left out");
   }

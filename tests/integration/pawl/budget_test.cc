@@ -85,7 +85,7 @@ TEST_F(PawlBudget, TokensAreReadWhereTheOptionSays) {
   EXPECT_EQ(nowhere.wait(), 0) << nowhere.err();
   EXPECT_THAT(nowhere.err(), HasSubstr("no number at /no/such"));
   expect_finished();
-  Process wrong(run_words(file_, {"--budget-tokens-by", "usage"}));
+  Process wrong(run_words(file_, {"--budget-tokens", "3", "--budget-tokens-by", "usage"}));
   EXPECT_EQ(wrong.wait(), 2);
   EXPECT_THAT(wrong.err(), HasSubstr("JSON pointer"));
 }

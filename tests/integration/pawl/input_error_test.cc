@@ -78,6 +78,34 @@ TEST_F(PawlInputError, RefusesWrongUsageWithTwo) {
   EXPECT_FALSE(std::filesystem::exists(repo()));
 }
 
+TEST_F(PawlInputError, NamesOptionsAsTheyAreTyped) {
+  const std::string file = input("in.jsonl", batch_line("a", "s", "q"));
+  const std::string plain = input("in.txt", "one\n");
+  const std::vector<std::pair<std::vector<std::string>, std::string>> wrong = {
+      {run_words(file, {"--max-time", "0"}), "--max-time is 0 ms"},
+      {run_words(file, {"--max-time", "abc"}), "expected a time such as 500ms, 30s, 10m or 2h; got 'abc'"},
+      {run_words(file, {"--stream-by", "user"}), "--stream-by: expected a JSON pointer"},
+      {run_words(file, {"--body", "{line}"}), "--body: expected nothing for format batch"},
+      {run_words(plain, {"--url", "http://127.0.0.1:9/", "--body", "x{foo}"}), "--body has neither {line}"},
+      {run_words(file, {"--budget-tokens-by", "/a"}), "there is no --budget-tokens"},
+      {run_words(file, {"--log-level", "debug"}), "there is no --log"},
+      {run_words(file, {"--log", (folder_ / "x").string(), "--joblog", (folder_ / "." / "x").string()}),
+       "--joblog and --log both name"},
+      {run_words(file, {"--message", "  "}), "--message is blank"},
+      {pawl({"frob"}), "there is no subcommand frob"},
+  };
+  for (const auto& [words, text] : wrong) {
+    Process process(words);
+    EXPECT_EQ(process.wait(), 2) << text;
+    EXPECT_THAT(process.err(), HasSubstr(text));
+  }
+  EXPECT_FALSE(std::filesystem::exists(repo()));
+  ASSERT_EQ(Process(pawl({"run", plain, "--repo", repo().string(), "--api", "builtin", "-q"})).wait(), 0);
+  Process status({"sh", "-c", "exec \"$0\" status \"$1\" --json >/dev/full", PAWL_TOOL, repo().string()});
+  EXPECT_EQ(status.wait(), 3);
+  EXPECT_THAT(status.err(), HasSubstr("cannot write to standard output: No space left"));
+}
+
 TEST_F(PawlInputError, HelpIsHelp) {
   for (const char* command : {"run", "resume", "status"}) {
     Process help(pawl({command, "--help"}));

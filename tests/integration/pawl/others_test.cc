@@ -12,6 +12,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 /// Does something again and again on a thread of its own, until told to stop.
 class Meanwhile {
@@ -252,6 +253,32 @@ TEST_F(PawlOthers, ADetachedHeadAsksForABranchAndAnUnbornOneIsBorn) {
   EXPECT_EQ(git(repo(), {"ls-tree", "-r", "--name-only", "main"}), "s/00/00/a.json\ns/00/00/b.json\n");
   EXPECT_EQ(git(repo(), {"status", "--porcelain"}), "") << "what is checked out is another matter";
   EXPECT_FALSE(fs::exists(repo() / "s/00/00/b.json"));
+  Process status(pawl({"status", repo().string()}));
+  EXPECT_EQ(status.wait(), 0) << status.err();
+  EXPECT_THAT(status.out(), HasSubstr("committed   2 on main"));
+  Process steered(pawl({"ctl", repo().string(), "pause"}));
+  EXPECT_EQ(steered.wait(), 2);
+  EXPECT_THAT(steered.err(), HasSubstr("no run is live"));
+  Process resume(pawl({"resume", repo().string()}));
+  EXPECT_EQ(resume.wait(), 0) << resume.err();
+}
+
+TEST_F(PawlOthers, WhoLooksAtARepositoryMakesNothingThere) {
+  make_repository();
+  Process status(pawl({"status", repo().string()}));
+  EXPECT_EQ(status.wait(), 0) << status.err();
+  EXPECT_EQ(Process(pawl({"ctl", repo().string(), "pause"})).wait(), 2);
+  EXPECT_FALSE(fs::exists(repo() / ".git/pawl"));
+  if (::geteuid() != 0) return;
+  // Somebody else, whose private folder it is not.
+  ASSERT_EQ(Process(run_words(input("in.jsonl", batch_line("a", "s", "q")))).wait(), 0);
+  write_file(folder_ / ".gitconfig", "[safe]\n\tdirectory = " + repo().string() + "\n");
+  fs::permissions(folder_.path(), fs::perms::all);
+  Process other({"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "env", "-u", "XDG_CONFIG_HOME",
+                 "HOME=" + folder_.path().string(), PAWL_TOOL, "status", repo().string()});
+  EXPECT_EQ(other.wait(), 3);
+  EXPECT_THAT(other.err(), HasSubstr("status.sock: it is another user's"));
+  EXPECT_THAT(other.err(), Not(HasSubstr("is not a folder")));
 }
 
 TEST_F(PawlOthers, ABranchOfAnotherWorkTreeIsLeftToThat) {

@@ -116,7 +116,11 @@ TEST_F(PawlRun, RecordsFailuresAndRunsThemAgainOnRequest) {
   Process first(words);
   ASSERT_EQ(first.wait(), 1) << first.err();
   EXPECT_THAT(read_file(repo() / "s/00/00/x.json"), HasSubstr("\"status_code\": 404"));
-  ASSERT_EQ(Process(words).wait(), 0) << "recorded, so skipped";
+  Process second(words);
+  EXPECT_EQ(second.wait(), 1) << "recorded, so skipped, and still a failure";
+  EXPECT_THAT(second.err(), HasSubstr("1 skipped (committed before)"));
+  EXPECT_THAT(second.err(), HasSubstr("1 of them a failure"));
+  EXPECT_THAT(second.err(), HasSubstr("pawl run --failed " + repo().string()));
   EXPECT_EQ(server_->stats().calls, 1u);
   words.push_back("--retry-failed");
   ASSERT_EQ(Process(words).wait(), 1);

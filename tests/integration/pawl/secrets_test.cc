@@ -192,8 +192,8 @@ TEST_F(PawlSecrets, InUrlsAreRefusedWithoutBeingRepeated) {
   expect_refused(words(batch), 4, "a URL without user name and password");
   expect_refused(words(urls, {"--format", "urls"}), 4, "a URL without user name and password");
   expect_refused(words(urls, {"--on-bad-line", "skip", "--format", "urls"}), 1, "(skipped)");
-  expect_refused(words(path, {"--base-url", url}), 2, "base_url");
-  expect_refused(words(path), 2, "base_url", {"OPENAI_BASE_URL=" + url});
+  expect_refused(words(path, {"--base-url", url}), 2, "--base-url");
+  expect_refused(words(path), 2, "--base-url", {"OPENAI_BASE_URL=" + url});
   expect_refused(words(lines, {"--url", url, "--format", "lines"}), 2, "without user name");
 }
 

@@ -115,6 +115,9 @@ TEST_F(PawlSteering, SaysWhatIsWrongWithARequest) {
   EXPECT_THAT(wrong.err, HasSubstr("parallel-max=many: expected a whole number"));
   EXPECT_THAT(ctl({"set", "rate=5"}).err, HasSubstr("rate=5: expected a rate"));
   EXPECT_EQ(ctl({"set"}).code, 2);
+  EXPECT_THAT(ctl({"set", "="}).err, HasSubstr("set =: expected KEY=VALUE"));
+  EXPECT_EQ(ctl({"set", "parallel-max=3", "colour=red"}).code, 2);
+  EXPECT_THAT(run_->err(), Not(HasSubstr("set parallel-max=3"))) << "all or none";
   EXPECT_THAT(ctl({"set", "log-level=loud"}).err, HasSubstr("log-level=loud: expected error, warn, info or debug"));
   EXPECT_THAT(ctl({"set", "log-level=debug"}).err, HasSubstr("has no log"));
   EXPECT_EQ(ctl({"pause", "rate=5/s"}).code, 2);

@@ -128,6 +128,13 @@ TEST_F(PawlWeb, APortInUseIsToldBeforeAnythingIsDone) {
   EXPECT_FALSE(std::filesystem::exists(repo()));
 }
 
+TEST_F(PawlWeb, ALiveRunIsNamedRatherThanItsPort) {
+  begin();
+  Process resume(pawl({"resume", repo().string()}));  // --metrics is remembered
+  EXPECT_EQ(resume.wait(), 3);
+  EXPECT_THAT(resume.err(), HasSubstr(fmt::format("in use by pawl process {}", run_->pid())));
+}
+
 TEST_F(PawlWeb, IsScrapedByPrometheus) {
   if (!is_installed("prometheus")) GTEST_SKIP() << "there is no prometheus (Debian: prometheus)";
   begin();

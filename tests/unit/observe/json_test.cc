@@ -27,7 +27,7 @@ TEST(ToJson, HoldsEveryFieldOfTheFormat) {
   EXPECT_EQ(
       to_json(view),
       R"({"version":1,"phase":"running","elapsed_ms":2100,)"
-      R"("tasks":{"total":8396,"read":5297,"recovered":0,"in_doubt":0,"skipped":100,"bad_lines":0,"admitted":5197,"saved":5195,)"
+      R"("tasks":{"total":8396,"read":5297,"recovered":0,"in_doubt":0,"skipped":100,"skipped_failed":0,"bad_lines":0,"admitted":5197,"saved":5195,)"
       R"("called":4129,"ordered":4101,"retired":4098,"committed":4096,"failed":2,"unchanged":0,"unfinished":2,"held":0},)"
       R"("now":{"in_flight":1099,"bytes_in_flight":1228800,"waiting":812,"calling":256,"ordering":31,"saving":2,)"
       R"("delayed":3,"committing":3},"retried":17,"rate_per_s":1930.4,"eta_s":41,"eta_low_s":38,"eta_high_s":null,"paused":true,)"

@@ -20,6 +20,9 @@ using pawl::load::TaskOptions;
 
 constexpr int kExitUsage = 2;
 constexpr int kExitSystem = 3;
+constexpr std::int64_t kMostTasks = 1'000'000'000'000;
+constexpr std::int64_t kMostStreams = 1'000'000'000;
+constexpr std::int64_t kMostBodyBytes = 64 << 20;
 constexpr std::size_t kWriteBytes = 1 << 20;
 
 constexpr const char* kExamples = R"(Examples:
@@ -60,15 +63,22 @@ int make_tasks(const TaskOptions& options, const std::string& path) {
 }
 
 void add_task_options(CLI::App& command, TaskOptions& options) {
-  command.add_option("--count", options.count, "number of tasks")->capture_default_str();
-  command.add_option("--streams", options.streams, "number of streams they are spread over")->capture_default_str();
-  command.add_option("--body-bytes", options.body_bytes, "size of each request body")->capture_default_str();
+  command.add_option("--count", options.count, "number of tasks")
+      ->check(CLI::Range(std::int64_t{1}, kMostTasks))
+      ->capture_default_str();
+  command.add_option("--streams", options.streams, "number of streams they are spread over")
+      ->check(CLI::Range(std::int64_t{1}, kMostStreams))
+      ->capture_default_str();
+  command.add_option("--body-bytes", options.body_bytes, "size of each request body")
+      ->check(CLI::Range(std::int64_t{0}, kMostBodyBytes))
+      ->capture_default_str();
   command.add_option("--seed", options.seed, "of text and order")->capture_default_str();
   command.add_option("--model", options.model, "the model asked for")->capture_default_str();
   static const std::map<std::string, Interleave> orders = {
       {"round-robin", Interleave::round_robin}, {"random", Interleave::random}, {"blocks", Interleave::blocks}};
   command.add_option("--interleave", options.interleave, "order of streams: round-robin, random or blocks")
-      ->transform(CLI::CheckedTransformer(orders));
+      ->transform(CLI::CheckedTransformer(orders, CLI::ignore_case).description(""))
+      ->type_name("ORDER");
 }
 
 int run_load(const DriveOptions& options) {

@@ -152,6 +152,11 @@ struct PAWL_API CommitOptions {
 /// folder exceeds 100 entries until a stream has a million, and neighbours in the stream stay neighbours.
 [[nodiscard]] PAWL_API std::string record_path(std::string_view stream, std::uint64_t position, std::string_view id);
 
+/// What stands where the folder of this stream's records belongs: "tasks.jsonl is a file on refs/heads/main", or the
+/// same of the work tree if it shows the branch and is to follow it. Empty: nothing. Errors: repository.
+[[nodiscard]] PAWL_API Result<std::string> in_the_way(Repository& repository, std::string_view stream,
+                                                      CommitOptions::WorkTree work_tree);
+
 /// Whether the branch already holds this very task (same task_id, or a younger task of the same key): asked for
 /// what the journal gives back. Record layout only; raw answers false, and an unchanged body makes no commit.
 [[nodiscard]] PAWL_API Result<bool> holds(Repository& repository, const Request& request, Layout layout);

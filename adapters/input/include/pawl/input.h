@@ -81,6 +81,10 @@ struct PAWL_API Options {
   /// Bytes; 1 … 1 GiB. Longest line, and largest file of format files.
   std::size_t line_bytes_max = std::size_t{64} << 20;
 
+  /// files only: a folder that is passed over with all that is in it, wherever it lies below the source; it may come to
+  /// be while the source is read. Empty: none.
+  std::string passed_over = {};
+
   /// While this descriptor is readable (or its other end closed), reading ends: next() returns false. Borrowed; -1:
   /// none.
   int cancel_fd = -1;

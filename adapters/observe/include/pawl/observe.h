@@ -110,6 +110,7 @@ struct PAWL_API RunView {
   std::uint64_t in_doubt = 0;                // of them: perhaps called by that run, no answer known
   std::uint64_t held = 0;                    // of the unfinished: kept back on purpose, for a person to decide
   std::uint64_t skipped = 0;                 // of inputs_read: committed before, not submitted
+  std::uint64_t skipped_failed = 0;          // of the skipped: what is committed is a failure
   std::uint64_t bad_lines = 0;               // input lines left out; not in inputs_read
   std::uint64_t retried = 0;                 // calls made again
   std::optional<std::uint64_t> tasks_total;  // tasks there will be, recovered ones included, if known
