@@ -73,8 +73,9 @@ LaneGate::Counts LaneGate::ended(const Lesson& lesson, Time now) noexcept {
   if (lesson.verdict == Verdict::served) serve(lesson);
   if (lesson.verdict != Verdict::refused) return Counts::yes;
   const bool old_news = lesson.wait && lesson.let_in <= refused_at_;
+  const bool others_served = served_ > lesson.served_before || (lesson.wait && lesson.taken_on > 0);
   refuse(lesson, now);
-  return old_news ? Counts::no : Counts::yes;
+  return old_news || (others_served && lesson.refusals < kFreeRefusalsMax) ? Counts::no : Counts::yes;
 }
 
 void LaneGate::learn_quota(const Lesson& lesson, Time now) noexcept {
@@ -106,6 +107,7 @@ void LaneGate::refuse(const Lesson& lesson, Time now) noexcept {
 }
 
 void LaneGate::serve(const Lesson& lesson) noexcept {
+  ++served_;
   if (window_ >= parallel_max_) return;
   if (2.0 * lesson.active < window_) return;  // what is not used is not tried
   window_ += window_ < threshold_ ? 1 : 1 / window_;

@@ -1,11 +1,17 @@
 #include "wait_line.h"
 
+#include <algorithm>
 #include <deque>
+#include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
 #include <gtest/gtest.h>
+
+#include "rate_bucket.h"
+#include "retry_queue.h"
 
 namespace pawl::http {
 namespace {
@@ -231,6 +237,224 @@ TEST_F(WaitLineTest, RateOfOneLaneDoesNotSlowAnother) {
   EXPECT_EQ(all_that_may_leave(line).size(), 2u);
 }
 
+// Places on the wire are taken for seconds: what the rate would have allowed meanwhile is not saved up beyond the
+// burst.
+TEST_F(WaitLineTest, RateHoldsForCallsThatWaitedForAPlace) {
+  LineRules paced = rules();
+  paced.lane.rate = {.count = 5, .per = seconds(1), .burst = 1};
+  WaitLine line(paced);
+  for (int i = 0; i < 100; ++i) pushed(line, "api", i % 2 == 0 ? "a" : "b");
+  std::vector<Call*> on_wire = all_that_may_leave(line);
+  ASSERT_EQ(on_wire.size(), 2u);
+  for (int i = 0; i < 40; ++i) {
+    now_ += milliseconds(200);
+    line.wake(now_);
+    if (i == 20) end(line, *on_wire[0], served());
+  }
+  end(line, *on_wire[1], served());
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_EQ(all_that_may_leave(line).size(), 2u) << "one of each lane";
+    EXPECT_EQ(line.next_due(), now_ + milliseconds(200));
+    now_ += milliseconds(200);
+    line.wake(now_);
+  }
+}
+
+// Marks that were a long time in coming let nobody leave beside the rate.
+TEST_F(WaitLineTest, CallsThatWereLetInLongAgoAreTakenInAgain) {
+  LineRules paced = rules();
+  paced.lane.rate = {.count = 10, .per = seconds(1), .burst = 1};
+  WaitLine line(paced);
+  std::vector<Call*> let_in;
+  for (int i = 0; i < 20; ++i) pushed(line, "api");
+  for (int i = 0; i < 10; ++i) {
+    for (Call* one : all_that_may_leave(line)) let_in.push_back(one);
+    now_ += milliseconds(100);
+    line.wake(now_);
+  }
+  ASSERT_EQ(let_in.size(), 10u);
+  EXPECT_FALSE(WaitLine::late(*let_in.back(), now_));
+  for (int i = 8; i >= 0; --i) {
+    EXPECT_TRUE(WaitLine::late(*let_in[i], now_));
+    line.step_back(*let_in[i], now_);
+  }
+  std::vector<Call*> left;
+  for (int i = 0; i < 9; ++i) {
+    const auto some = all_that_may_leave(line);
+    EXPECT_EQ(some.size(), 1u);
+    left.insert(left.end(), some.begin(), some.end());
+    now_ += milliseconds(100);
+    line.wake(now_);
+  }
+  let_in.pop_back();
+  EXPECT_EQ(left, let_in) << "in their order";
+  WaitLine free(rules());
+  Call& any = pushed(free, "api");
+  ASSERT_EQ(free.next(now_), &any);
+  EXPECT_FALSE(WaitLine::late(any, now_ + seconds(10)));
+}
+
+TEST_F(WaitLineTest, RefusedCallsComeBackByAge) {
+  WaitLine line(rules());
+  for (int i = 0; i < 20; ++i) pushed(line, "api");
+  const auto calls = all_that_may_leave(line);
+  ASSERT_EQ(calls.size(), 20u);
+  now_ += milliseconds(5);
+  for (std::size_t i = 0; i < 20; ++i) {
+    Call& one = *calls[(i * 7) % 20];
+    end(line, one, refused(seconds(1)));
+    line.push_again(one);
+  }
+  pushed(line, "api");
+  EXPECT_EQ(line.next(now_), nullptr);
+  now_ += seconds(1);
+  line.wake(now_);
+  std::vector<Call*> back;
+  while (back.size() < 20) {
+    const auto some = all_that_may_leave(line);
+    ASSERT_FALSE(some.empty());
+    for (Call* one : some) end(line, *one, served());
+    back.insert(back.end(), some.begin(), some.end());
+  }
+  back.resize(20);
+  EXPECT_EQ(back, calls);
+}
+
+TEST_F(WaitLineTest, LanesTellWhatIsOnTheWireAndNotWhatMayLeave) {
+  WaitLine line(rules());
+  for (int i = 0; i < 10; ++i) line.push(call(line, "api"));
+  Call& first = *line.next(now_);
+  WaitLine::begins(first);
+  ASSERT_EQ(line.next(now_), nullptr) << "the host is cold";
+  line.warm(*first.host, now_);
+  const auto told = [&] { return line.lane_stats(1, now_)[0]; };
+  EXPECT_EQ(told().in_flight, 1u);
+  EXPECT_EQ(told().waiting, 9u);
+  Call& second = *line.next(now_);
+  EXPECT_EQ(told().in_flight, 1u) << "its mark is not there yet";
+  WaitLine::begins(second);
+  EXPECT_EQ(told().in_flight, 2u);
+  end(line, first, served());
+  line.end(second, now_);
+  EXPECT_EQ(told().in_flight, 0u);
+}
+
+/// A server that admits so many calls a second, answers them after a while, and refuses others at once with the time
+/// until it admits the next; and a stage that calls it. Time is driven.
+class LimitedServer {
+ public:
+  struct Run {
+    unsigned most_tries = 0;
+    unsigned refusals = 0;
+    seconds lasted{0};
+    bool all_served = false;
+  };
+  LimitedServer(double rate_per_s, milliseconds latency) : bucket_({.count = rate_per_s}), latency_(latency) {}
+
+  /// Of one lane, with so many places on the wire. Back-offs as by `policy`.
+  Run serve(WaitLine& line, std::deque<Call>& calls, std::size_t places, const RetryPolicy& policy, Time now) {
+    Run run;
+    const Time begin = now;
+    double random = 0;
+    std::size_t served = 0;
+    for (auto& one : calls) line.push(one);
+    RetryQueue<Call*> answers, back_offs;
+    std::set<const Call*> taken;
+    const auto tell = [&](Call& call, const Lesson& lesson, int status) {
+      random = random >= 0.9 ? 0 : random + 0.1;
+      const auto end = line.end(call, lesson, random, now);
+      if (status == 200) return static_cast<void>(++served);
+      ++run.refusals;
+      const bool counts = end.counts == LaneGate::Counts::yes;
+      if (counts) ++call.tries;
+      run.most_tries = std::max(run.most_tries, call.tries);
+      const Attempt attempt{
+          .number = call.tries, .status = 429, .retry_after = lesson.wait, .free = !counts, .refusals = call.refusals};
+      const auto delay = retry_delay(policy, attempt, random);
+      if (!delay) return;
+      if (waits_for_lane(attempt)) return line.push_again(call);
+      back_offs.push(now + *delay, &call);
+    };
+    while (served < calls.size()) {
+      line.wake(now);
+      while (auto due = back_offs.pop(now)) line.push_again(**due);
+      while (taken.size() < places) {
+        Call* const call = line.next(now);
+        if (call == nullptr) break;
+        WaitLine::begins(*call);
+        taken.insert(call);
+        if (bucket_.ready_at(1, now) <= now) {
+          bucket_.take(1, now);
+          answers.push(now + latency_, call);
+        } else {
+          answers.push(now + milliseconds(1), call);
+          refused_[call] = std::chrono::ceil<milliseconds>(bucket_.ready_at(1, now) - now);
+        }
+      }
+      std::optional<Time> next;
+      for (const auto due : {answers.next_due(), back_offs.next_due(), line.next_due()})
+        if (due) next = std::min(next.value_or(*due), *due);
+      if (!next) return run;
+      now = std::max(now, *next);
+      while (auto ended = answers.pop(now)) {
+        Call& call = **ended;
+        taken.erase(&call);
+        const auto found = refused_.find(&call);
+        if (found == refused_.end()) {
+          tell(call, served_lesson(), 200);
+          continue;
+        }
+        const Lesson lesson = refused(found->second);
+        refused_.erase(found);
+        tell(call, lesson, 429);
+      }
+    }
+    run.all_served = true;
+    run.lasted = std::chrono::ceil<seconds>(now - begin);
+    return run;
+  }
+
+ private:
+  static Lesson served_lesson() { return served(); }
+  RateBucket bucket_;
+  milliseconds latency_;
+  std::map<const Call*, milliseconds> refused_;
+};
+
+class WaitLineLimitedTest : public WaitLineTest {
+ protected:
+  LimitedServer::Run run(double rate_per_s, milliseconds latency, int count, unsigned retry_max) {
+    LineRules limited = rules();
+    limited.lane.parallel_max = 256;
+    limited.retry_share = 0.1;
+    WaitLine line(limited);
+    for (int i = 0; i < count; ++i) line.warm(*call(line, "api").host, now_);
+    const RetryPolicy policy{retry_max, seconds(1), seconds(60), milliseconds(0)};
+    return LimitedServer(rate_per_s, latency).serve(line, calls_, 256, policy, now_);
+  }
+};
+
+TEST_F(WaitLineLimitedTest, CallsOfASlowServerAreRefusedOftenAndNoneIsGivenUp) {
+  const auto quick = run(40, milliseconds(20), 800, 5);
+  EXPECT_TRUE(quick.all_served);
+  EXPECT_LE(quick.most_tries, 1u);
+  EXPECT_LE(quick.lasted, seconds(20)) << "as long as its rate demands, 800 / 40 s";
+  EXPECT_LE(quick.refusals, 2400u);
+}
+
+TEST_F(WaitLineLimitedTest, OneRetryIsEnough) {
+  const auto few = run(20, milliseconds(20), 60, 1);
+  EXPECT_TRUE(few.all_served);
+  EXPECT_LE(few.lasted, seconds(3));
+}
+
+// Answers take ten times as long as what the server asks to wait for: those under way show that it serves.
+TEST_F(WaitLineLimitedTest, ServerThatTakesItsTimeIsNotHeldToServeNobody) {
+  const auto slow = run(4, seconds(3), 60, 1);
+  EXPECT_TRUE(slow.all_served);
+  EXPECT_LE(slow.most_tries, 1u);
+}
+
 TEST_F(WaitLineTest, NewRateHoldsForThoseWhoWaitAlready) {
   LineRules paced = rules();
   paced.lane.rate = {.count = 1, .per = std::chrono::hours(1), .burst = 1};
@@ -371,6 +595,29 @@ TEST_F(WaitLineDownTest, NameThatWasNeverFoundIsNoHostThatIsDown) {
     const Lesson unknown{.verdict = Verdict::broken, .heard = Lesson::Heard::no_such_name};
     EXPECT_EQ(end(line, *one, unknown).change, Breaker::Change::none);
   }
+}
+
+// Retries wait for their budget, and nothing else is there to ask with.
+TEST_F(WaitLineDownTest, AsksWithARetryThatHasNoBudgetWhenThereIsNoOtherCall) {
+  LineRules sparing = with_breaker();
+  sparing.retry_share = 0.1;
+  WaitLine line(sparing);
+  for (int i = 0; i < 40; ++i) pushed(line, "api");
+  const auto calls = all_that_may_leave(line);
+  ASSERT_EQ(calls.size(), 40u);
+  for (int i = 0; i < 12; ++i) {  // retries that use up the budget
+    calls[0]->host->budget.started(RetryBudget::Kind::retry, now_);
+  }
+  for (Call* one : calls) end(line, *one, broken());
+  for (Call* one : calls) line.push_again(*one);
+  EXPECT_EQ(line.next(now_), nullptr);
+  ASSERT_TRUE(line.next_due().has_value());
+  EXPECT_LE(*line.next_due(), now_ + seconds(1));
+  now_ += seconds(1);
+  line.wake(now_);
+  const auto probes = all_that_may_leave(line);
+  ASSERT_EQ(probes.size(), 1u);
+  EXPECT_TRUE(probes[0]->probe);
 }
 
 TEST_F(WaitLineTest, RetriesWithoutBudgetWaitWhileNewCallsGoOn) {
