@@ -238,7 +238,8 @@ static void add_repository_options(CLI::App& command, RunOptions& options) {
   command
       .add_option("--path", options.path,
                   "where a body lies, in layout raw (records lie where they can be found again); fields {host} {path} "
-                  "{query} {stream} {id}")
+                  "{query} {stream} {id}, and {?query}: with its question mark, if there is one. Of two tasks with "
+                  "the same path the later one's body stays")
       ->type_name("TEMPLATE")
       ->capture_default_str()
       ->group("Repository");
@@ -285,7 +286,10 @@ static void add_repository_options(CLI::App& command, RunOptions& options) {
   command.add_option("--lock-wait", options.lock_wait, "longest wait for a lock of another git process (default 5s)")
       ->type_name("TIME")
       ->group("Repository");
-  command.add_flag("--no-worktree", options.no_worktree, "leave the work tree alone, move only the branch")
+  command
+      .add_flag("--no-worktree", options.no_worktree,
+                "leave the work tree alone, move only the branch; if it is checked out, git status shows "
+                "the results as deleted until git reset --hard")
       ->group("Repository");
 }
 
@@ -387,9 +391,10 @@ Result<void> check(const RunOptions& options) {
   if (const auto scheme = options.push.find("://"); scheme != std::string::npos) {
     const std::string authority = options.push.substr(scheme + 3, options.push.find('/', scheme + 3) - scheme - 3);
     const auto at = authority.rfind('@');
-    if (at != std::string::npos && authority.find(':') < at)
+    const bool is_web = options.push.starts_with("http");  // where a user's name may be a token
+    if (at != std::string::npos && (is_web || authority.find(':') < at))
       return failure(ErrorCode::usage,
-                     "--push: other users can read command lines; leave the password to git's credential helpers");
+                     "--push: other users can read command lines; leave user and password to git's credential helpers");
   }
   if (options.path != RunOptions{}.path && options.layout != "raw")
     return failure(ErrorCode::usage, "--path is for --layout raw: a record lies where its key can find it again");

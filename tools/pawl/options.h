@@ -69,7 +69,7 @@ struct RunOptions {
   bool http2_prior_knowledge = false;
   // The repository
   std::string layout = "record";
-  std::string path = "{host}{path}";
+  std::string path = "{host}{path}{?query}";
   std::string normalise = "none";
   std::string message;
   std::vector<std::string> trailers;

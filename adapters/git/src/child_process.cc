@@ -10,12 +10,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
 #include <memory>
 #include <optional>
+#include <string_view>
 
 #include "open_file.h"
 
@@ -193,6 +195,13 @@ std::string ChildResult::complaint() const {
   std::string_view text = err;
   while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' ')) text.remove_suffix(1);
   if (text.empty()) return "exit code " + std::to_string(exit_code);
+  // A program's own word comes before advice and what follows from it; git marks it, and what a server's hook says.
+  for (std::string_view rest = text; !rest.empty();) {
+    const std::string_view line = rest.substr(0, rest.find('\n'));
+    for (const std::string_view mark : {"fatal: ", "error: ", "remote: "})
+      if (line.starts_with(mark)) return std::string(line.substr(0, line.find_last_not_of(" \r") + 1));
+    rest.remove_prefix(std::min(rest.size(), line.size() + 1));
+  }
   const std::size_t line = text.rfind('\n');
   return std::string(line == std::string_view::npos ? text : text.substr(line + 1));
 }

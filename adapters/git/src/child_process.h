@@ -45,7 +45,8 @@ struct ChildResult {
   bool interrupted = false;
 
   static constexpr std::size_t kMostOutput = 1024 * 1024;
-  /// The last line of what it complained about, for people; else what its exit code says.
+  /// What it complained about, one line for people: its first fatal, error or remote line, else the last; else what its
+  /// exit code says.
   [[nodiscard]] std::string complaint() const;
 };
 

@@ -220,6 +220,7 @@ void CommitStage::start_publication() {
   current_->commits_before = commits_;
   current_->begun = Clock::now();
   tree_.begin(generation_);
+  blob_encoder_.forget();
 }
 
 /// Makes a commit of `tasks`, in order; more than one if they set a path twice, so that history shows both. Every
@@ -237,7 +238,7 @@ Result<void> CommitStage::build(std::span<Task* const> tasks) {
       }
       if (Result<void> added = add(task, *file); !added) return lose(tasks.subspan(i), std::move(added));
     } else if (task.fate == Fate::live) {
-      task.unchanged = true;
+      task.unchanged = task.outcome.success();  // what failed has left things as they are for another reason
     }
     current_->tasks.push_back(&task);
   }
@@ -266,12 +267,26 @@ Result<void> CommitStage::add(Task& task, Encoded& file) {
     case Put::Kind::added:
     case Put::Kind::replaced: break;
   }
-  current_->pack.add_ready(file.blob_id, file.pack_entry, file.crc32);
+  add_blob(file);
   written_.push_back(&task);
   Publication::Change change{&file, std::nullopt};
   if (put->kind == Put::Kind::replaced) change.previous = put->previous;
   current_->changes.push_back(change);
   return {};
+}
+
+void CommitStage::add_blob(Encoded& file) {
+  Pack& pack = current_->pack;
+  // Its base went into an earlier pack, or has not had its turn yet: one of this pack, then.
+  if (file.delta_size != 0 && !pack.find(file.base)) blob_encoder_.encode(file);
+  if (file.delta_size != 0) {
+    if (const std::optional<std::uint64_t> base = pack.find(file.base)) {
+      pack.add_ready_delta(file.blob_id, *base, file.delta_size, file.delta);
+      return;
+    }
+    encode_whole(file);
+  }
+  pack.add_ready(file.blob_id, file.pack_entry, file.crc32);
 }
 
 std::string CommitStage::subject(std::chrono::system_clock::time_point now) const {

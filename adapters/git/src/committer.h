@@ -26,6 +26,7 @@
 #include <pawl/latency.h>
 #include <pawl/stages.h>
 
+#include "blob_encoder.h"
 #include "commit_text.h"
 #include "delta_chain.h"
 #include "encoded.h"
@@ -70,6 +71,7 @@ class CommitStage final : public Stage {
   void commit_front(std::size_t count);
   [[nodiscard]] Result<void> build(std::span<Task* const> tasks);
   [[nodiscard]] Result<void> add(Task& task, Encoded& file);
+  void add_blob(Encoded& file);
   [[nodiscard]] Result<void> lose(std::span<Task* const> tasks, Result<void> why);
   [[nodiscard]] Result<void> finish_commit();
   [[nodiscard]] std::string subject(std::chrono::system_clock::time_point now) const;
@@ -119,6 +121,7 @@ class CommitStage final : public Stage {
   std::vector<Task*> written_;
   std::string commit_content_;
   DeltaChain commit_chain_;
+  BlobEncoder blob_encoder_;  // of files that the encoder told by others; its base is in current_
 
   std::thread thread_;
 };

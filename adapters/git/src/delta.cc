@@ -1,6 +1,7 @@
 #include "delta.h"
 
 #include <algorithm>
+#include <cstdint>
 
 namespace pawl::git {
 namespace {
@@ -8,6 +9,7 @@ namespace {
 // Layout of git's delta instructions, gitformat-pack(5).
 constexpr std::size_t kMostInsert = 127;
 constexpr std::size_t kMostCopy = 0xffff;
+constexpr std::size_t kCopyOfNoSize = 0x10000;
 constexpr std::size_t kWorthACopy = 8;  // bytes; an instruction takes up to seven
 
 /// Joins neighbouring pieces before it makes instructions of them.
@@ -45,6 +47,18 @@ class DeltaWriter {
   std::size_t copy_size_ = 0;
   std::size_t insert_size_ = 0;  // behind the copy
 };
+
+/// Takes one of the sizes from the front: 7 bits a byte, the low ones first.
+bool take_delta_size(std::string_view& delta, std::size_t& size) {
+  size = 0;
+  for (int shift = 0; shift < 63 && !delta.empty(); shift += 7) {
+    const auto byte = static_cast<std::uint8_t>(delta.front());
+    delta.remove_prefix(1);
+    size |= static_cast<std::size_t>(byte & 0x7f) << shift;
+    if ((byte & 0x80) == 0) return true;
+  }
+  return false;
+}
 
 /// The first line, with its end.
 std::string_view first_line(std::string_view text) {
@@ -122,6 +136,38 @@ void line_delta(std::string& out, std::string_view base, std::string_view now) {
     rest.remove_prefix(old.size());
   }
   writer.flush();
+}
+
+bool apply_delta(std::string& out, std::string_view base, std::string_view delta, std::size_t most) {
+  out.clear();
+  std::size_t from = 0;
+  std::size_t size = 0;
+  if (!take_delta_size(delta, from) || !take_delta_size(delta, size) || from != base.size() || size > most)
+    return false;
+  out.reserve(size);
+  while (!delta.empty()) {
+    const auto opcode = static_cast<std::uint8_t>(delta.front());
+    delta.remove_prefix(1);
+    if ((opcode & 0x80) == 0) {
+      if (opcode == 0 || opcode > delta.size() || opcode > size - out.size()) return false;
+      out += delta.substr(0, opcode);
+      delta.remove_prefix(opcode);
+      continue;
+    }
+    std::uint64_t numbers[2] = {0, 0};  // offset: four bytes at most, size: three
+    for (unsigned bit = 0; bit < 7; ++bit) {
+      if ((opcode >> bit & 1) == 0) continue;
+      if (delta.empty()) return false;
+      const unsigned byte = bit < 4 ? bit : bit - 4;
+      numbers[bit < 4 ? 0 : 1] |= static_cast<std::uint64_t>(static_cast<std::uint8_t>(delta.front())) << (8 * byte);
+      delta.remove_prefix(1);
+    }
+    const std::uint64_t offset = numbers[0];
+    const std::uint64_t count = numbers[1] == 0 ? kCopyOfNoSize : numbers[1];
+    if (offset > base.size() || count > base.size() - offset || count > size - out.size()) return false;
+    out += base.substr(offset, count);
+  }
+  return out.size() == size;
 }
 
 }  // namespace pawl::git

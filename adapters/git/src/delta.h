@@ -21,4 +21,8 @@ void append_insert(std::string& out, std::string_view bytes);
 /// of each line it takes what the base's line of the same number begins and ends with, too.
 void line_delta(std::string& out, std::string_view base, std::string_view now);
 
+/// Replaces `out` by what `delta` makes of `base`. False: it is no delta of a text of that size, or makes more than
+/// `most` bytes.
+[[nodiscard]] bool apply_delta(std::string& out, std::string_view base, std::string_view delta, std::size_t most);
+
 }  // namespace pawl::git

@@ -6,10 +6,11 @@
 
 #include <pawl/git.h>
 
+#include "blob_encoder.h"
 #include "encoded.h"
 #include "json_format.h"
 #include "layout.h"
-#include "pack_entry.h"
+#include "object_id.h"
 #include "record.h"
 #include "subject.h"
 
@@ -35,6 +36,8 @@ Encoded& attachment_of(Task& task) {
   }
   clear_for_reuse(encoded->content);
   clear_for_reuse(encoded->pack_entry);
+  clear_for_reuse(encoded->delta);
+  encoded->delta_size = 0;
   encoded->path.clear();
   encoded->subject.clear();
   encoded->blob_id = {};
@@ -51,8 +54,8 @@ void pack(Task& task, Encoded& encoded) {
     return;
   }
   encoded.blob_id = *blob_id;
-  append_pack_entry(encoded.pack_entry, ObjectType::blob, encoded.content);
-  encoded.crc32 = crc32_of(encoded.pack_entry);
+  thread_local BlobEncoder encoder;
+  encoder.encode(encoded);
 }
 
 class RecordEncoder final : public Encoder {

@@ -26,8 +26,12 @@ class PathWriter {
     end_component();
   }
 
-  void finish() {
+  void name_what_has_none() {
     if (component_.empty()) component_ = "index";
+  }
+
+  void finish() {
+    name_what_has_none();
     end_component();
   }
 
@@ -91,9 +95,10 @@ UrlParts split_url(std::string_view url) noexcept {
 }
 
 Result<PathTemplate> PathTemplate::parse(std::string_view text) {
-  constexpr std::array<std::pair<std::string_view, Field>, 5> kFields = {{{"host", Field::host},
+  constexpr std::array<std::pair<std::string_view, Field>, 6> kFields = {{{"host", Field::host},
                                                                           {"path", Field::path},
                                                                           {"query", Field::query},
+                                                                          {"?query", Field::query_if_any},
                                                                           {"stream", Field::stream},
                                                                           {"id", Field::id}}};
   auto pieces = parse_template("path", text, kFields);
@@ -115,6 +120,11 @@ void PathTemplate::fill(const Request& request, std::string& path) const {
       case Field::host:
         for (const char c : url.host) writer.add(lower(c));  // hosts have no case (RFC 9110 section 4.2.3)
         break;
+      case Field::query_if_any:
+        if (url.query.empty()) break;
+        writer.name_what_has_none();
+        writer.add('?');
+        [[fallthrough]];
       case Field::query:
         for (const char c : url.query) writer.add(c);
         break;

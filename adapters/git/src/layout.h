@@ -25,17 +25,18 @@ struct UrlParts {
 
 class PathTemplate {
  public:
-  /// Fields {host} {path} {query} {stream} {id}; everything else stands for itself; there is no escape for braces.
-  /// Errors: usage (empty, unknown field, brace without partner).
+  /// Fields {host} {path} {query} {?query} {stream} {id}; everything else stands for itself; there is no escape for
+  /// braces. Errors: usage (empty, unknown field, brace without partner).
   [[nodiscard]] static Result<PathTemplate> parse(std::string_view text);
 
   /// Writes a task's path: '/'-separated, every component safe, never empty, no '/' at either end. A '/' in the
   /// template, a path, a stream or an id separates components, one in a query does not. Where the result would end
-  /// in '/', "index" is added. %XX in a URL's path is decoded first, so that "/a%20b" gives "a%20b".
+  /// in '/', "index" is added. {?query} is a question mark and the query, or nothing if it is empty. %XX in a URL's
+  /// path is decoded first, so that "/a%20b" gives "a%20b".
   void fill(const Request& request, std::string& path) const;
 
  private:
-  enum class Field { literal, host, path, query, stream, id };
+  enum class Field { literal, host, path, query, query_if_any, stream, id };
   std::vector<TemplatePiece<Field>> pieces_;
 };
 

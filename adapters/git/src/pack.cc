@@ -133,7 +133,11 @@ std::size_t Pack::slot_of(const ObjectId& object_id) const noexcept {
   return slot;
 }
 
-bool Pack::contains(const ObjectId& object_id) const noexcept { return slots_[slot_of(object_id)] != 0; }
+std::optional<std::uint64_t> Pack::find(const ObjectId& object_id) const noexcept {
+  const std::uint32_t slot = slots_[slot_of(object_id)];
+  if (slot == 0) return std::nullopt;
+  return entries_[slot - 1].offset;
+}
 
 /// Reserves a place for an object; false if it is in already.
 bool Pack::note(const ObjectId& object_id) {
@@ -175,6 +179,16 @@ std::optional<std::uint64_t> Pack::add_ready(const ObjectId& object_id, std::str
   entries_.back().crc32 = crc32;
   size_ += entry.size();
   return entries_.back().offset;
+}
+
+std::optional<std::uint64_t> Pack::add_ready_delta(const ObjectId& object_id, std::uint64_t base_offset,
+                                                   std::uint64_t size, std::string_view deflated) {
+  if (!note(object_id)) return std::nullopt;
+  const std::size_t begin = owned_.size();
+  append_entry_header(owned_, kOffsetDelta, size);
+  append_distance(owned_, size_ - base_offset);
+  owned_ += deflated;
+  return finish_entry(begin);
 }
 
 std::optional<std::uint64_t> Pack::add_delta(const ObjectId& object_id, std::uint64_t base_offset,

@@ -31,7 +31,8 @@ class Pack {
   /// `generation` tells packs of one process apart; not 0.
   explicit Pack(std::uint64_t generation);
 
-  [[nodiscard]] bool contains(const ObjectId& object_id) const noexcept;
+  /// Where an object begins, none if it is not in.
+  [[nodiscard]] std::optional<std::uint64_t> find(const ObjectId& object_id) const noexcept;
 
   /// Adds an object unless it is in already. Returns its offset, none if it was in already.
   std::optional<std::uint64_t> add(const ObjectId& object_id, ObjectType type, std::string_view content);
@@ -39,6 +40,10 @@ class Pack {
   /// Adds a ready-made entry, as add(). An entry of 64 KiB or more is borrowed, not copied: it must stay where it is
   /// until the pack is written.
   std::optional<std::uint64_t> add_ready(const ObjectId& object_id, std::string_view entry, std::uint32_t crc32);
+
+  /// Adds a delta against the entry at `base_offset`, as add(). `deflated`: a zlib stream of `size` bytes.
+  std::optional<std::uint64_t> add_ready_delta(const ObjectId& object_id, std::uint64_t base_offset, std::uint64_t size,
+                                               std::string_view deflated);
 
   /// Adds an object as `delta` against the entry at `base_offset`, as add(). The delta is stored, not deflated: it
   /// consists of ids and offsets, which do not shrink.

@@ -2,6 +2,7 @@
 
 #include <libdeflate.h>
 
+#include <algorithm>
 #include <array>
 #include <memory>
 #include <new>
@@ -43,6 +44,17 @@ void append_distance(std::string& out, std::uint64_t distance) {
   digits[begin] = static_cast<char>(distance & 0x7f);
   while ((distance >>= 7) != 0) digits[--begin] = static_cast<char>(0x80 | (--distance & 0x7f));
   out.append(digits.data() + begin, digits.size() - begin);
+}
+
+std::optional<Distance> read_distance(std::span<const std::uint8_t> entry) noexcept {
+  constexpr std::size_t kMostDigits = 9;  // of 7 bits, in 64
+  std::uint64_t distance = 0;
+  for (std::size_t at = 0; at < std::min(entry.size(), kMostDigits); ++at) {
+    if (at != 0) ++distance;
+    distance = distance << 7 | (entry[at] & 0x7f);
+    if ((entry[at] & 0x80) == 0) return Distance{distance, at + 1};
+  }
+  return std::nullopt;
 }
 
 void append_big_endian(std::string& out, std::uint64_t value, int bytes) {

@@ -3,7 +3,10 @@
 // Never a delta: the committer makes those from its own edits.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -20,6 +23,14 @@ constexpr std::uint8_t kOffsetDelta = 6;  // gitformat-pack(5): OBJ_OFS_DELTA
 /// Appends how far back the base of an offset delta lies, in the pack format's own number system: 7 bits a byte, each
 /// more byte counting from where the shorter ones end.
 void append_distance(std::string& out, std::uint64_t distance);
+
+/// What append_distance() appended, at the front of `entry`.
+struct Distance {
+  std::uint64_t bytes;
+  std::size_t digits;  // its length in the entry
+};
+/// None: it does not end, or is too large.
+[[nodiscard]] std::optional<Distance> read_distance(std::span<const std::uint8_t> entry) noexcept;
 
 /// Appends the low `bytes` bytes of `value`, the highest first.
 void append_big_endian(std::string& out, std::uint64_t value, int bytes);

@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "child_process.h"
@@ -222,14 +223,10 @@ bool move_entry(const Source& source, std::size_t at, std::span<const PackIndexE
   if ((entry[0] >> 4 & 7) != kOffsetDelta) return true;
   std::size_t header = 0;
   while (header < entry.size() && (entry[header] & 0x80) != 0) ++header;
-  std::size_t byte = ++header;
-  if (byte >= entry.size()) return false;
-  std::uint64_t distance = entry[byte] & 0x7f;
-  while ((entry[byte] & 0x80) != 0) {
-    if (++byte >= entry.size() || byte > header + 9) return false;
-    distance = (distance + 1) << 7 | (entry[byte] & 0x7f);
-  }
-  ++byte;
+  if (++header >= entry.size()) return false;
+  const std::optional<Distance> read = read_distance(entry.subspan(header));
+  if (!read) return false;
+  const std::uint64_t distance = read->bytes;
   const std::uint64_t old_offset = source.offset(at);
   const auto base = distance < old_offset ? source.find(old_offset - distance) : std::nullopt;
   if (!base) return false;
@@ -239,7 +236,8 @@ bool move_entry(const Source& source, std::size_t at, std::span<const PackIndexE
   const auto* begin = reinterpret_cast<const char*>(entry.data());
   moved.assign(begin, header);
   append_distance(moved, new_offset - base_offset);
-  moved.append(begin + byte, entry.size() - byte);
+  const std::size_t rest = header + read->digits;
+  moved.append(begin + rest, entry.size() - rest);
   return true;
 }
 

@@ -13,27 +13,38 @@
 
 #include "object_id.h"
 #include "open_file.h"
+#include "repository.h"
 
 namespace pawl::git {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t kAtOnce = 16;
+constexpr std::int32_t kAutoPackLimit = 50;  // git-config(1)
+constexpr std::uint64_t kGrowth = 16;
 constexpr std::uint64_t kSmallest = 4096;  // bytes: what is smaller counts as of this size
 // A join takes about 70 bytes of memory for each object.
 constexpr std::uint64_t kMostObjects = 500'000;
 constexpr std::uint64_t kMostBytes = 512ull << 20;
 constexpr char kList[] = "packs";  // in the private folder: name, bytes and objects of a pack in each line
 
-/// Packs of one level differ in size by less than kAtOnce.
+/// Packs of one level differ in size by less than kGrowth times.
 unsigned level_of(std::uint64_t bytes) {
   unsigned level = 0;
-  for (std::uint64_t bound = kSmallest * kAtOnce; bytes >= bound; bound *= kAtOnce) ++level;
+  for (std::uint64_t bound = kSmallest * kGrowth; bytes >= bound; bound *= kGrowth) ++level;
   return level;
 }
 
 }  // namespace
+
+std::size_t PackUpkeep::let_stand(git_repository* repository) {
+  std::int32_t limit = kAutoPackLimit;
+  git_config* raw = nullptr;
+  if (git_repository_config_snapshot(&raw, repository) != 0) raw = nullptr;
+  const ConfigHandle config(raw);
+  if (!config || git_config_get_int32(&limit, config.get(), "gc.autopacklimit") != 0) limit = kAutoPackLimit;
+  return limit <= 0 ? 0 : std::max<std::size_t>(1, static_cast<std::size_t>(limit) * 4 / 5);
+}
 
 PackUpkeep::PackUpkeep(Options options) : options_(std::move(options)) {
   thread_ = std::thread([this] {
@@ -113,29 +124,28 @@ bool PackUpkeep::may_join() const {
          !fs::exists(options_.folders.packs / "multi-pack-index");
 }
 
-/// The oldest of the first level that has enough; empty: none has.
+/// The oldest of the level that most are of, as many as may be joined; empty: there are few.
 std::vector<PackUpkeep::Known> PackUpkeep::due() const {
   std::array<std::vector<Known>, 16> levels;
+  std::size_t count = 0;
   for (const Known& known : known_) {
-    std::vector<Known>& level = levels[std::min<std::size_t>(level_of(known.bytes), levels.size() - 1)];
     const bool is_full = 2 * known.bytes > kMostBytes || 2 * known.objects > kMostObjects;
-    if (!is_full) level.push_back(known);
+    if (is_full) continue;
+    levels[std::min<std::size_t>(level_of(known.bytes), levels.size() - 1)].push_back(known);
+    ++count;
   }
-  for (std::vector<Known>& level : levels) {
-    if (level.size() < kAtOnce) continue;
-    level.resize(kAtOnce);
-    std::uint64_t bytes = 0;
-    std::uint64_t objects = 0;
-    std::size_t fit = 0;
-    for (; fit < level.size(); ++fit) {
-      bytes += level[fit].bytes;
-      objects += level[fit].objects;
-      if (bytes > kMostBytes || objects > kMostObjects) break;
-    }
-    level.resize(fit);  // two at least, because none is full
-    return level;
+  if (options_.let_stand == 0 || count <= options_.let_stand) return {};
+  std::vector<Known>& level = *std::ranges::max_element(levels, {}, &std::vector<Known>::size);
+  std::uint64_t bytes = 0;
+  std::uint64_t objects = 0;
+  std::size_t fit = 0;
+  for (; fit < level.size(); ++fit) {
+    bytes += level[fit].bytes;
+    objects += level[fit].objects;
+    if (bytes > kMostBytes || objects > kMostObjects) break;
   }
-  return {};
+  level.resize(fit < 2 ? 0 : fit);
+  return level;
 }
 
 Result<void> PackUpkeep::join(const std::vector<Known>& packs) {

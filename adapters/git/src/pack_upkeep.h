@@ -1,19 +1,24 @@
 // Keeps the number of packs small: a long run, or many short ones, would leave thousands, and everything that reads the
 // repository looks through all of them.
 //
-// Packs that pawl made are joined with others of their size, sixteen at a time, so that an object is written again once
-// for each power of sixteen that the history grows by, and there are at most some sixty packs. Their names are kept in
-// the private folder, from run to run; other packs are not touched, nor those that somebody keeps or git's housekeeping
-// is at. Nobody waits for it but stop(). When not to use it: for a better compression, which is `git gc`'s.
+// Packs that pawl made stand until there are more than forty. Then those of the size that most are of become one: about
+// fourteen at least, so that an object is written again once for each power of about sixteen that the history grows by,
+// and not at all in a history of forty publications. Packs that are too large to be joined do not count. Names are kept
+// in the private folder, from run to run; other packs are not touched, nor those that somebody keeps or git's
+// housekeeping is at. Nobody waits for it but stop(). When not to use it: for a better compression, which is what
+// `git gc` is for.
 #pragma once
 
 #include <condition_variable>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
+
+#include <git2.h>
 
 #include <pawl/error.h>
 
@@ -27,9 +32,15 @@ class PackUpkeep {
   struct Options {
     PackFolders folders;
     std::filesystem::path git_dir;        // of objects and refs; where git notes that it is housekeeping
+    std::size_t let_stand;                // packs; 0: all
     const Interrupt& borrowed_interrupt;  // leaves off
   };
   explicit PackUpkeep(Options options);
+
+  /// What Options::let_stand is for a repository: four fifths of git's gc.autoPackLimit, beyond which git packs itself;
+  /// forty if that is not configured, 0 if it is 0.
+  [[nodiscard]] static std::size_t let_stand(git_repository* repository);
+
   ~PackUpkeep();
   PackUpkeep(const PackUpkeep&) = delete;
   PackUpkeep& operator=(const PackUpkeep&) = delete;

@@ -8,11 +8,14 @@
 #include <array>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <system_error>
 #include <utility>
 
+#include "delta.h"
 #include "object_id.h"
 #include "open_file.h"
+#include "pack_entry.h"
 #include "pack_layout.h"
 
 namespace pawl::git {
@@ -23,6 +26,9 @@ namespace fs = std::filesystem;
 constexpr std::size_t kTrailers = 2 * 20;     // of pack and index
 constexpr std::uint64_t kLargest = 1u << 30;  // what is larger is left to git
 constexpr std::uint64_t kNone = 0;            // no entry begins there
+constexpr std::size_t kBases = 256;           // a power of two
+constexpr std::uint64_t kLargestBase = 64 * 1024;
+constexpr std::uint64_t kSpread = 0x9e3779b97f4a7c15;  // 2^64 by the golden ratio, to spread offsets
 constexpr std::uint64_t kTouchedMost = 64ull * 1024 * 1024;
 constexpr std::uint64_t kTouchedAround = 64 * 1024;  // the kernel maps so much with each page, if it has that
 
@@ -46,6 +52,50 @@ struct FreeDecompressor {
 libdeflate_decompressor* decompressor_of_this_thread() {
   thread_local const std::unique_ptr<libdeflate_decompressor, FreeDecompressor> one{libdeflate_alloc_decompressor()};
   return one.get();
+}
+
+/// What an entry begins with, before its stream.
+struct EntryStart {
+  std::uint8_t type = 0;
+  std::uint64_t size = 0;      // inflated
+  std::uint64_t distance = 0;  // of an offset delta's base, backwards
+  std::size_t bytes = 0;
+};
+
+bool read_start(std::span<const std::uint8_t> entry, EntryStart& start) noexcept {
+  // Type and size: 4 bits of the size beside the type, then 7 a byte, the low ones first.
+  std::size_t at = 0;
+  const std::uint8_t first = entry[at++];
+  start.type = first >> 4 & 7;
+  start.size = first & 15;
+  int shift = 4;
+  for (std::uint8_t byte = first; (byte & 0x80) != 0; shift += 7) {
+    if (at >= entry.size() || shift > 28) return false;
+    byte = entry[at++];
+    start.size |= static_cast<std::uint64_t>(byte & 0x7f) << shift;
+  }
+  if (start.type == kOffsetDelta) {
+    const std::optional<Distance> distance = read_distance(entry.subspan(at));
+    if (!distance) return false;
+    start.distance = distance->bytes;
+    at += distance->digits;
+  }
+  start.bytes = at;
+  return at < entry.size();
+}
+
+/// A zlib stream of `size` bytes.
+bool inflate(std::span<const std::uint8_t> stream, std::uint64_t size, std::string& content) {
+  libdeflate_decompressor* const decompressor = decompressor_of_this_thread();
+  if (size > kLargest || decompressor == nullptr) return false;
+  // Not the room that the callback is told of: libstdc++ 12 tells it of the capacity if the string has to grow.
+  content.resize_and_overwrite(size, [&](char* out, std::size_t) {
+    std::size_t taken = 0, made = 0;
+    const auto result =
+        libdeflate_zlib_decompress_ex(decompressor, stream.data(), stream.size(), out, size, &taken, &made);
+    return result == LIBDEFLATE_SUCCESS && made == size ? size : 0;
+  });
+  return content.size() == size;
 }
 
 }  // namespace
@@ -91,27 +141,33 @@ std::uint64_t PackedBlobs::offset_of(const Pack& pack, const ObjectId& blob) noe
   return kNone;
 }
 
-bool PackedBlobs::inflate(std::span<const std::uint8_t> entry, std::string& content) {
-  // Type and size: 4 bits of the size beside the type, then 7 a byte, the low ones first.
-  std::size_t at = 0;
-  const std::uint8_t first = entry[at++];
-  if ((first >> 4 & 7) != static_cast<std::uint8_t>(ObjectType::blob)) return false;
-  std::uint64_t size = first & 15;
-  int shift = 4;
-  for (std::uint8_t byte = first; (byte & 0x80) != 0; shift += 7) {
-    if (at >= entry.size() || shift > 28) return false;
-    byte = entry[at++];
-    size |= static_cast<std::uint64_t>(byte & 0x7f) << shift;
-  }
-  libdeflate_decompressor* const decompressor = decompressor_of_this_thread();
-  if (size > kLargest || decompressor == nullptr) return false;
-  content.resize_and_overwrite(size, [&](char* out, std::size_t room) {
-    std::size_t taken = 0, made = 0;
-    const auto result =
-        libdeflate_zlib_decompress_ex(decompressor, entry.data() + at, entry.size() - at, out, room, &taken, &made);
-    return result == LIBDEFLATE_SUCCESS && made == room ? room : 0;
-  });
-  return content.size() == size;
+/// Of the cursor's pack.
+bool PackedBlobs::read_at(std::uint64_t offset, Cursor& cursor, std::string& content) const {
+  const std::span<const std::uint8_t> pack = packs_[cursor.pack].pack;
+  EntryStart start;
+  if (offset < kPackHeader || offset >= pack.size() || !read_start(pack.subspan(offset), start)) return false;
+  const std::span<const std::uint8_t> stream = pack.subspan(offset + start.bytes);
+  if (start.type == static_cast<std::uint8_t>(ObjectType::blob)) return inflate(stream, start.size, content);
+  if (start.type != kOffsetDelta || start.distance >= offset) return false;
+  const std::string* const base = base_at(offset - start.distance, cursor);
+  return base != nullptr && inflate(stream, start.size, cursor.delta) &&
+         apply_delta(content, *base, cursor.delta, kLargest);
+}
+
+/// The whole blob there; null: there is none.
+const std::string* PackedBlobs::base_at(std::uint64_t offset, Cursor& cursor) const {
+  cursor.bases.resize(kBases);
+  Cursor::Base& base = cursor.bases[offset * kSpread >> 32 & (kBases - 1)];
+  if (base.offset == offset && base.pack == cursor.pack) return &base.content;
+  base.offset = kNone;
+  const std::span<const std::uint8_t> pack = packs_[cursor.pack].pack;
+  EntryStart start;
+  if (offset < kPackHeader || !read_start(pack.subspan(offset), start)) return nullptr;
+  if (start.type != static_cast<std::uint8_t>(ObjectType::blob) || start.size > kLargestBase) return nullptr;
+  if (!inflate(pack.subspan(offset + start.bytes), start.size, base.content)) return nullptr;
+  base.pack = cursor.pack;
+  base.offset = offset;
+  return &base.content;
 }
 
 /// Goes on to a pack, or on in it. What was read lies behind.
@@ -119,7 +175,8 @@ void PackedBlobs::move(Cursor& cursor, std::size_t pack) const noexcept {
   if (pack == cursor.pack && cursor.touched < kTouchedMost) return;
   packs_[cursor.pack].index_file.give_pages_back();
   packs_[cursor.pack].pack_file.give_pages_back();
-  cursor = {pack, 0};
+  cursor.pack = pack;
+  cursor.touched = 0;
 }
 
 bool PackedBlobs::read(const ObjectId& blob, Cursor& cursor, std::string& content) const {
@@ -132,7 +189,7 @@ bool PackedBlobs::read(const ObjectId& blob, Cursor& cursor, std::string& conten
     const std::uint64_t offset = offset_of(pack, blob);
     if (offset == kNone) continue;
     move(cursor, number);
-    if (offset < kPackHeader || !inflate(pack.pack.subspan(offset), content)) return false;
+    if (!read_at(offset, cursor, content)) return false;
     cursor.touched += kTouchedAround + content.size();
     return true;
   }

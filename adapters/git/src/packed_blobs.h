@@ -1,8 +1,8 @@
-// Blobs as they lie whole in the packs of a repository: what pawl wrote and nobody has packed again.
+// Blobs as they lie in the packs that pawl wrote and nobody has packed again: whole, or as deltas of whole ones.
 //
 // For reading a million records: libgit2 checks the hash of each object and inflates with zlib, which together take
-// several times as long. Not for anything else: deltas, loose objects and packs made after open() are not found, and
-// the caller asks git. What is found was checked by zlib's Adler-32 only.
+// several times as long. Not for anything else: deltas of deltas, loose objects and packs made after open() are not
+// found, and the caller asks git. What is found was checked by zlib's Adler-32 only.
 //
 // Formats: gitformat-pack(5), index version 2. Every offset is checked against its file.
 #pragma once
@@ -28,6 +28,14 @@ class PackedBlobs {
   struct Cursor {
     std::size_t pack = 0;
     std::uint64_t touched = 0;  // bytes, about
+    // Whole ones that others are deltas of, each where its offset says: neighbours share them.
+    struct Base {
+      std::size_t pack = 0;
+      std::uint64_t offset = 0;  // 0: none
+      std::string content;
+    };
+    std::vector<Base> bases{};
+    std::string delta{};
   };
   /// Replaces `content` by the blob's. False: it is not here, or not whole. Any thread, each with its own cursor.
   [[nodiscard]] bool read(const ObjectId& blob, Cursor& cursor, std::string& content) const;
@@ -44,7 +52,8 @@ class PackedBlobs {
   void move(Cursor& cursor, std::size_t pack) const noexcept;
   [[nodiscard]] static bool load(const std::filesystem::path& index, Pack& pack);
   [[nodiscard]] static std::uint64_t offset_of(const Pack& pack, const ObjectId& blob) noexcept;
-  [[nodiscard]] static bool inflate(std::span<const std::uint8_t> entry, std::string& content);
+  [[nodiscard]] bool read_at(std::uint64_t offset, Cursor& cursor, std::string& content) const;
+  [[nodiscard]] const std::string* base_at(std::uint64_t offset, Cursor& cursor) const;
 
   std::vector<Pack> packs_;
 };

@@ -251,7 +251,8 @@ void Publisher::report_theirs() {
 /// A pack is in the repository, no longer kept from git's housekeeping.
 void Publisher::keep_up(const Publication& publication) {
   if (!upkeep_) {
-    upkeep_.emplace(PackUpkeep::Options{pack_folders(options_.repository), options_.repository.common_dir, interrupt_});
+    upkeep_.emplace(PackUpkeep::Options{pack_folders(options_.repository), options_.repository.common_dir,
+                                        PackUpkeep::let_stand(handle_.get()), interrupt_});
   }
   upkeep_->added(publication.pack_name, publication.pack_bytes, publication.pack.objects());
 }

@@ -100,7 +100,7 @@ TEST(PawlCrash, LosesNothingAndCommitsNothingTwice) {
   for (std::size_t i = 0; i < points().size() && !suite.faulty(); ++i) {
     const Point& point = points()[i];
     const Moment moment = i % 2 == 0 ? Moment::before : Moment::after;
-    suite.live(point.in_recovery ? Kind::in_recovery : Kind::at_a_point, 2, &point, moment);
+    suite.live(point.needs == Point::Needs::left_tasks ? Kind::in_recovery : Kind::at_a_point, 2, &point, moment);
   }
   for (std::size_t i = 0; !suite.faulty(); ++i) {
     bool all_hit = true;

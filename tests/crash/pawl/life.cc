@@ -44,6 +44,7 @@ Life::Life(const ApiProcess& api, std::string name, std::uint64_t seed, Kind kin
   fs::create_directory(world());
   input_path_ = (folder_ / "in.jsonl").string();
   write_file(input_path_, model_.input());
+  write_file(folder_ / ".gitconfig", "[gc]\n\tautoPackLimit = 2\n");  // so the second pack is joined to the first
   if (kind_ == Kind::power_loss) fs::create_directory(state());
 }
 
@@ -85,9 +86,13 @@ std::vector<std::string> Life::words(bool resume) const {
 
 Process::Options Life::options(const std::string& rule) const {
   Process::Options options;
-  options.environment = {"GIT_CONFIG_NOSYSTEM=1",         "GIT_CONFIG_GLOBAL=/dev/null",
-                         "GIT_AUTHOR_NAME=Ada Tester",    "GIT_AUTHOR_EMAIL=ada@example.org",
-                         "GIT_COMMITTER_NAME=Ada Tester", "GIT_COMMITTER_EMAIL=ada@example.org"};
+  options.environment = {"GIT_CONFIG_NOSYSTEM=1",
+                         "GIT_CONFIG_GLOBAL=/dev/null",
+                         "HOME=" + folder_.path().string(),
+                         "GIT_AUTHOR_NAME=Ada Tester",
+                         "GIT_AUTHOR_EMAIL=ada@example.org",
+                         "GIT_COMMITTER_NAME=Ada Tester",
+                         "GIT_COMMITTER_EMAIL=ada@example.org"};
   if (rule.empty() && kind_ != Kind::power_loss) return options;
   options.environment.push_back(std::string("LD_PRELOAD=") + PAWL_FILE_SHIM);
   options.environment.push_back("PAWL_SHIM_ROOT=" + world().string());
@@ -103,7 +108,7 @@ Life::Blow Life::random_blow(bool recovering) {
   if (any_time) return {};
   while (true) {
     const Point& point = points()[random_() % points().size()];
-    if (point.in_recovery && !recovering) continue;
+    if (point.needs == Point::Needs::left_tasks && !recovering) continue;
     return {&point, 1 + static_cast<unsigned>(random_() % 4), random_() % 2 == 0 ? Moment::before : Moment::after};
   }
 }
@@ -263,15 +268,27 @@ void Life::finish(Score& score) {
   }
 }
 
+/// As somebody does who adds lines to a file and runs it again: by then there is a pack, to which others are joined.
+void Life::commit_the_first_half() {
+  const std::string all = model_.input();
+  write_file(input_path_, all.substr(0, all.find('\n', all.size() / 2) + 1));
+  Process process(words(false), options({}));
+  const int end = process.wait(kPatience);
+  if (end != 0) fault(fmt::format("the first half: exit code {}: {}", end, process.err()));
+  write_file(input_path_, all);
+}
+
 Score Life::live(unsigned kills, std::set<std::string>& points_hit, const Point* first, Moment moment) {
   borrowed_api_.reset();
   Score score;
   score.repositories = 1;
   score.tasks = model_.tasks();
+  const bool needs_a_pack = first != nullptr && first->needs == Point::Needs::a_pack;
+  if (needs_a_pack || (first == nullptr && random_() % 3 == 0)) commit_the_first_half();
   for (unsigned attempt = 0; attempt < kills && faults_.empty(); ++attempt) {
     Blow blow = random_blow(resumable());
     if (attempt == 0 && first != nullptr) blow = {first, 1, moment};
-    if (first != nullptr && first->in_recovery) {
+    if (first != nullptr && first->needs == Point::Needs::left_tasks) {
       if (attempt == 0) blow = {&point_that_leaves_tasks(), 1, Moment::before};
       if (attempt == 1) blow = {first, 1, moment};
     }

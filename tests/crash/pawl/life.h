@@ -58,6 +58,7 @@ class Life {
   [[nodiscard]] Process::Options options(const std::string& rule) const;
   [[nodiscard]] Blow random_blow(bool recovering);
   bool strike(const Blow& blow, std::set<std::string>& points_hit);
+  void commit_the_first_half();
   void lose_power_now();
   void examine_the_dead();
   [[nodiscard]] CallCounts own_counts() const;

@@ -30,6 +30,8 @@ constexpr Point kPoints[] = {
     {"a pack gets its name", "rename */objects/pack/*.pack"},
     {"a pack's index gets its name", "rename */objects/pack/*.idx"},
     {"the names of packs are synced", "sync */objects/pack"},
+    {"packs are joined", "unlink */objects/pack/*.idx", Point::Needs::a_pack},
+    {"a joined pack is removed", "unlink */objects/pack/*.pack", Point::Needs::a_pack},
     {"the branch's lock is noted", "open|write */pawl/branch-lock"},
     {"the branch is locked", "open */refs/heads/*.lock"},
     {"the branch's new tip is written", "write */refs/heads/*.lock"},
@@ -43,9 +45,9 @@ constexpr Point kPoints[] = {
     {"git's new index takes the lock", "rename */.git/index.lock"},
     {"git's index gets its place", "rename */.git/index"},
     {"the work tree's marker is removed", "unlink */pawl/work-tree"},
-    {"a torn segment is cut", "truncate */journal/*.journal", true},
-    {"a segment of an earlier run is sealed", "write|sync */journal/*.journal", true},
-    {"a segment of an earlier run is removed", "unlink */journal/*.journal", true},
+    {"a torn segment is cut", "truncate */journal/*.journal", Point::Needs::left_tasks},
+    {"a segment of an earlier run is sealed", "write|sync */journal/*.journal", Point::Needs::left_tasks},
+    {"a segment of an earlier run is removed", "unlink */journal/*.journal", Point::Needs::left_tasks},
 };
 
 }  // namespace

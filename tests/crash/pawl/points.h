@@ -1,15 +1,21 @@
 // The named points at which the crash suite kills pawl: a call on a file, as the file shim's rules name it.
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <string>
 
 namespace pawl::test {
 
 struct Point {
+  enum class Needs : std::uint8_t {
+    nothing,
+    left_tasks,  // of an earlier process that was killed: happens only in recovery
+    a_pack,      // of an earlier run that came to its end
+  };
   const char* name;
   const char* op_and_glob;
-  bool in_recovery = false;  // happens only when an earlier process left something
+  Needs needs = Needs::nothing;
 };
 
 /// Every call that moves what is saved, stored or cleaned up from one state to the next.

@@ -216,18 +216,18 @@ TEST_F(PawlRun, ScrapesUrlsIntoPlainFilesAndCommitsOnlyChanges) {
   server_ = serve();
   std::string urls = "# pages\n";
   for (int code : {200, 404}) urls += server_->base_url() + fmt::format("/status/{}\n", code);
-  urls += server_->base_url() + "/echo?a=1\n";
+  for (int page : {1, 2}) urls += server_->base_url() + fmt::format("/echo?page={}\n", page);
   const std::string file = input("urls.txt", urls);
-  const std::vector<std::string> raw = {"--format", "urls", "--layout", "raw", "--path", "{path}"};
+  const std::vector<std::string> raw = {"--format", "urls", "--layout", "raw", "--path", "{path}{?query}"};
   Process first(run_words(file, raw));
   ASSERT_EQ(first.wait(), 1) << first.err();  // the 404
-  EXPECT_TRUE(std::filesystem::exists(repo() / "echo")) << git(repo(), {"ls-tree", "-r", "HEAD"});
+  EXPECT_TRUE(std::filesystem::exists(repo() / "echo%3Fpage%3D1")) << git(repo(), {"ls-tree", "-r", "HEAD"});
   EXPECT_FALSE(std::filesystem::exists(repo() / "status/404")) << "an error page is no content";
   const std::string head = git(repo(), {"rev-parse", "HEAD"});
   Process second(run_words(file, raw));
   ASSERT_EQ(second.wait(), 1) << second.err();
   EXPECT_EQ(git(repo(), {"rev-parse", "HEAD"}), head) << "unchanged content makes no commit";
-  EXPECT_EQ(server_->stats().calls, 6u) << "scraping asks again each time";
+  EXPECT_EQ(server_->stats().calls, 8u) << "scraping asks again each time";
   expect_sound(repo());
 }
 
@@ -372,6 +372,7 @@ TEST_F(PawlRun, RefusesCommitOptionsThatCannotBe) {
   EXPECT_THAT(refused({"--normalise", "json"}), HasSubstr("--layout raw"));
   EXPECT_THAT(refused({"--path", "{id}"}), HasSubstr("--layout raw"));
   EXPECT_THAT(refused({"--push", "https://me:secret@example.org/x.git"}), HasSubstr("credential helpers"));
+  EXPECT_THAT(refused({"--push", "https://token@example.org/x.git"}), HasSubstr("credential helpers"));
   EXPECT_THAT(refused({"--push=--force"}), HasSubstr("--push names a remote"));
 }
 

@@ -1,5 +1,6 @@
 #include <zlib.h>
 
+#include <map>
 #include <string>
 #include <thread>
 #include <vector>
@@ -8,6 +9,8 @@
 
 #include <pawl/git.h>
 
+#include "blob_encoder.h"
+#include "delta.h"
 #include "encoded.h"
 #include "object_id.h"
 #include "pack_entry.h"
@@ -86,10 +89,15 @@ std::unique_ptr<Encoder> encoder(Layout layout, const std::string& path_template
 }
 
 void expect_consistent(const Encoded& encoded) {
-  const Unpacked unpacked = unpack(encoded.pack_entry);
+  Encoded whole;  // as the committer has it if the base of a delta is not there
+  whole.content = encoded.content;
+  whole.pack_entry = encoded.pack_entry;
+  whole.crc32 = encoded.crc32;
+  if (encoded.delta_size != 0) encode_whole(whole);
+  const Unpacked unpacked = unpack(whole.pack_entry);
   ASSERT_EQ(unpacked.type, 3);
   ASSERT_EQ(unpacked.content, encoded.content);
-  ASSERT_EQ(encoded.crc32, zlib_crc32(encoded.pack_entry));
+  ASSERT_EQ(whole.crc32, zlib_crc32(whole.pack_entry));
   ASSERT_EQ(encoded.blob_id, hash_object(ObjectType::blob, encoded.content));
 }
 
@@ -127,6 +135,70 @@ TEST(PackEntry, IsReadBackByZlibForAnyTypeAndSize) {
       EXPECT_EQ(unpacked.content, content);
     }
   }
+}
+
+// As a pack would have them: each is whole, or a delta of a whole one before it.
+TEST(BlobEncoder, TellsWhatIsAlikeByOneThatStandsWhole) {
+  test::Random random;
+  BlobEncoder blob_encoder;
+  std::map<ObjectId, std::string> whole;
+  std::size_t deltas = 0;
+  const auto encode = [&](std::string content) {
+    Encoded encoded;
+    encoded.content = std::move(content);
+    encoded.blob_id = hash_object(ObjectType::blob, encoded.content);
+    blob_encoder.encode(encoded);
+    if (encoded.delta_size == 0) {
+      expect_consistent(encoded);
+      whole[encoded.blob_id] = encoded.content;
+      return true;
+    }
+    ++deltas;
+    std::string delta(encoded.delta_size, '\0');
+    uLongf size = delta.size();
+    EXPECT_EQ(::uncompress(reinterpret_cast<Bytef*>(delta.data()), &size,
+                           reinterpret_cast<const Bytef*>(encoded.delta.data()), encoded.delta.size()),
+              Z_OK);
+    EXPECT_EQ(size, delta.size());
+    std::string made;
+    EXPECT_TRUE(whole.contains(encoded.base));
+    EXPECT_TRUE(apply_delta(made, whole[encoded.base], delta, 1 << 20));
+    EXPECT_EQ(made, encoded.content);
+    return false;
+  };
+  const std::string head = R"({"url": "https://api.example.org/v1/chat/completions", "method": "POST", "body": )";
+  for (int i = 0; i < 1000; ++i) {
+    encode(head + std::to_string(i) + ",\n" + head + random.bytes(20) + "\n" + head + "\n");
+  }
+  EXPECT_GT(deltas, 990u);
+  EXPECT_LT(deltas, 1000u) << "a base is not for ever";
+  EXPECT_TRUE(encode(random.bytes(500))) << "not alike";
+  EXPECT_TRUE(encode(std::string(50'000, 'x')));
+  EXPECT_TRUE(encode(std::string(50'000, 'x') + 'y')) << "so large that it does not pay";
+  EXPECT_TRUE(encode("")) << "empty";
+}
+
+TEST(Delta, IsNotAppliedIfItIsNone) {
+  std::string out;
+  const std::string base = "0123456789";
+  std::string good;
+  append_delta_size(good, base.size());
+  append_delta_size(good, 7);
+  append_copy(good, 3, 4);
+  append_insert(good, "abc");
+  ASSERT_TRUE(apply_delta(out, base, good, 7));
+  EXPECT_EQ(out, "3456abc");
+  EXPECT_FALSE(apply_delta(out, base, good, 6)) << "too large";
+  EXPECT_FALSE(apply_delta(out, base + "x", good, 7)) << "of another base";
+  for (std::size_t size = 0; size < good.size(); ++size) {
+    EXPECT_FALSE(apply_delta(out, base, good.substr(0, size), 7)) << size;
+  }
+  EXPECT_FALSE(apply_delta(out, base, good + "\1a", 7)) << "more than its size";
+  std::string beyond;
+  append_delta_size(beyond, base.size());
+  append_delta_size(beyond, 4);
+  append_copy(beyond, 8, 4);
+  EXPECT_FALSE(apply_delta(out, base, beyond, 7)) << "beyond the base";
 }
 
 TEST(RecordEncoder, MakesARecordReadyForThePack) {

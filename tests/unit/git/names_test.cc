@@ -170,6 +170,10 @@ TEST(PathTemplate, FillsFieldsAndMakesEveryComponentSafe) {
   EXPECT_EQ(path_of("http://example.org/a//b"), "example.org/a/%/b");
   EXPECT_EQ(path_of("http://example.org/x?q=a/b", "out/{path}.{query}"), "out/%/x.q%3Da%2Fb");
   EXPECT_EQ(path_of("http://example.org/x", "{path}.txt"), "x.txt");
+  EXPECT_EQ(path_of("http://example.org/x?page=2", "{path}{?query}.txt"), "x%3Fpage%3D2.txt");
+  EXPECT_EQ(path_of("http://example.org/?page=2", "{host}{path}{?query}"), "example.org/index%3Fpage%3D2");
+  EXPECT_EQ(path_of("http://example.org/x", "{path}{?query}.txt"), "x.txt");
+  EXPECT_EQ(path_of("http://example.org/x?", "{path}{?query}.txt"), "x.txt");
   EXPECT_EQ(path_of("http://example.org/x", "/{stream}/{id}"), "feeds/a/b");
 }
 

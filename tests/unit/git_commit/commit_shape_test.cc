@@ -178,6 +178,13 @@ TEST(ChildProcess, GivesBackWhatAProgramSays) {
   EXPECT_EQ(echoed->exit_code, 3);
   EXPECT_TRUE(echoed->out == input);
   EXPECT_EQ(echoed->complaint(), "no");
+  git::ChildResult said;
+  said.err = "warning: x\nremote: policy: no way        \nTo there\nerror: failed to push some refs\nhint: read it\n";
+  EXPECT_EQ(said.complaint(), "remote: policy: no way");
+  said.err = "fatal: no such remote\n\nPlease make sure you have the correct access rights\nand it exists.\n";
+  EXPECT_EQ(said.complaint(), "fatal: no such remote");
+  said.err = "one\nthe last\n";
+  EXPECT_EQ(said.complaint(), "the last");
   // Who does not read is not waited for, and who leaves something running neither.
   const Result<git::ChildResult> deaf = git::run_child({{"sh", "-c", "sleep 1000 & echo $!"}, input, {}, {}});
   ASSERT_TRUE(deaf.has_value());

@@ -120,8 +120,15 @@ TEST(CommitStage, MakesNoCommitForWhatTheBranchHolds) {
   const std::string head = git("rev-parse HEAD");
   CommitRun run(dir / "repo");
   const Task& same = run.put("s/1", "same");
-  const Task& nothing = run.put("", "");
+  Task& nothing = run.make("", "");
+  nothing.outcome.kind = Outcome::Kind::answered;
+  nothing.outcome.status_code = 200;
+  Task& failed = run.make("", "");
+  failed.outcome.kind = Outcome::Kind::failed;
+  run.give({&nothing, &failed});
   run.finish();
+  EXPECT_TRUE(failed.committed);
+  EXPECT_FALSE(failed.unchanged) << "nothing is known of its content";
   EXPECT_TRUE(same.committed);
   EXPECT_TRUE(same.unchanged);
   EXPECT_TRUE(nothing.committed);

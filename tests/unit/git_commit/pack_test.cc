@@ -44,9 +44,9 @@ TEST(Pack, IsWhatGitReads) {
     const ObjectId id = hash_object(ObjectType::blob, content);
     std::string& entry = entries.emplace_back();
     append_pack_entry(entry, ObjectType::blob, content);
-    EXPECT_FALSE(pack.contains(id));
+    EXPECT_FALSE(pack.find(id).has_value());
     EXPECT_TRUE(pack.add_ready(id, entry, crc32_of(entry)).has_value());
-    EXPECT_TRUE(pack.contains(id));
+    EXPECT_TRUE(pack.find(id).has_value());
     EXPECT_FALSE(pack.add_ready(id, entry, crc32_of(entry)).has_value()) << "twice";
   }
   EXPECT_EQ(pack.objects(), contents.size());
@@ -169,7 +169,7 @@ TEST(DeltaChain, IsWhatGitReadsWhateverTheTexts) {
   std::string ids;
   const auto add = [&](const std::string& content) {
     const ObjectId id = hash_object(ObjectType::blob, content);
-    if (!pack.contains(id)) ids += to_hex(id) + '\n';
+    if (!pack.find(id).has_value()) ids += to_hex(id) + '\n';
     chain.add(pack, id, ObjectType::blob, content);
   };
   for (int i = 0; i < 2000; ++i) add(random_lines(random));

@@ -15,11 +15,11 @@
 #include <pawl/git.h>
 #include <pawl/stages.h>
 
+#include "blob_encoder.h"
 #include "committer.h"
 #include "encoded.h"
 #include "git_program.h"
 #include "object_id.h"
-#include "pack_entry.h"
 #include "temp_dir.h"
 
 namespace pawl::test {
@@ -56,8 +56,8 @@ inline void encode_as(Task& task, std::string path, std::string content) {
     const Result<git::ObjectId> blob = git::hash_blob(file->content);
     EXPECT_TRUE(blob.has_value());
     file->blob_id = *blob;
-    git::append_pack_entry(file->pack_entry, git::ObjectType::blob, file->content);
-    file->crc32 = git::crc32_of(file->pack_entry);
+    thread_local git::BlobEncoder encoder;
+    encoder.encode(*file);
   }
   file->subject = task.request.stream + " " + task.request.id + ": 200 in 0.01 s";
   task.encoded = std::move(file);

@@ -102,7 +102,8 @@ struct BranchReport {
 
 struct PAWL_API CommitOptions {
   Layout layout = Layout::record;
-  std::string path_template = "{host}{path}";  // raw only; fields {host} {path} {query} {stream} {id}
+  // Raw only; fields {host} {path} {query} {stream} {id}, and {?query}: with a question mark, if there is one.
+  std::string path_template = "{host}{path}{?query}";
   enum class Normalise : std::uint8_t { nothing, json } normalise = Normalise::nothing;  // raw only; see json_format.h
   // Subject of each commit; empty: pawl's own. Fields {summary} {results} {streams} {stream} {id} {status} {host} {run}
   // {date}, see subject_template.h.
