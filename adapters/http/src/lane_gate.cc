@@ -25,7 +25,7 @@ unsigned LaneGate::limit() const noexcept {
 }
 
 LaneGate::Time LaneGate::opens_at(unsigned active, double tokens, Time now) const noexcept {
-  if (active >= window_ || (adaptive_ && active >= adaptive_->limit())) return kWhenOneEnds;
+  if (active + 1 > window_ || (adaptive_ && active >= adaptive_->limit())) return kWhenOneEnds;
   Time at = std::max(now, paused_until_);
   if (allowance_ <= 0) {
     if (now < quota_until_) {
