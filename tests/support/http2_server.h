@@ -1,5 +1,5 @@
-// HTTP/2 (RFC 9113) on the server's side of a scripted connection, without TLS: frames as a test wants them. It reads
-// no header of a request, only that one has come whole.
+// HTTP/2 (RFC 9113) on the server's side of a scripted connection, with TLS or without: frames as a test wants them. It
+// reads no header of a request, only that one has come whole.
 //
 // For tests of a client's behaviour. One thread a connection, as in scripted_server.h.
 #pragma once
@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -16,7 +17,17 @@ namespace pawl::test {
 
 class Http2Session {
  public:
-  explicit Http2Session(Connection& connection) : connection_(connection) {}
+  explicit Http2Session(Connection& connection)
+      : read_some_([&connection](char* bytes, std::size_t size) {
+          const ssize_t got = ::recv(connection.fd(), bytes, size, 0);
+          return got > 0 ? static_cast<std::size_t>(got) : 0;
+        }),
+        send_([&connection](std::string_view bytes) { return connection.send(bytes); }) {}
+  /// Over TLS, for one: read(bytes, size) gives how many came, 0 at the end; send(bytes) whether they went out.
+  template <class Transport>
+  explicit Http2Session(Transport& transport)
+      : read_some_([&transport](char* bytes, std::size_t size) { return transport.read(bytes, size); }),
+        send_([&transport](std::string_view bytes) { return transport.send(bytes); }) {}
 
   /// Takes the client's preface and sends the own settings. False: it is no client of HTTP/2.
   [[nodiscard]] bool begin() {
@@ -53,7 +64,7 @@ class Http2Session {
     std::string frame = bytes(static_cast<std::uint32_t>(payload.size())).substr(1);
     frame.push_back(static_cast<char>(type));
     frame.push_back(static_cast<char>(flags));
-    return connection_.send(frame + bytes(stream) + std::string(payload));
+    return send_(frame + bytes(stream) + std::string(payload));
   }
 
   static constexpr std::uint8_t kData = 0, kHeaders = 1, kReset = 3, kSettings = 4, kPing = 6, kGoAway = 7;
@@ -74,15 +85,16 @@ class Http2Session {
     std::string out(size, '\0');
     std::size_t have = 0;
     while (have < size) {
-      const ssize_t got = ::recv(connection_.fd(), out.data() + have, size - have, 0);
-      if (got <= 0) break;
-      have += static_cast<std::size_t>(got);
+      const std::size_t got = read_some_(out.data() + have, size - have);
+      if (got == 0) break;
+      have += got;
     }
     out.resize(have);
     return out;
   }
 
-  Connection& connection_;
+  std::function<std::size_t(char*, std::size_t)> read_some_;
+  std::function<bool(std::string_view)> send_;
 };
 
 }  // namespace pawl::test

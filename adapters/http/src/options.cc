@@ -7,6 +7,7 @@
 
 #include <pawl/http.h>
 
+#include "curl_version.h"
 #include "headers.h"
 #include "json_number.h"
 
@@ -18,7 +19,6 @@ namespace {
 
 constexpr milliseconds kDay = std::chrono::hours(24);
 constexpr std::size_t kSocketPathMax = sizeof(sockaddr_un::sun_path) - 1;
-constexpr unsigned kCurlWithGoodHttp2 = 0x080000;
 
 bool printable(std::string_view text) noexcept {
   for (char c : text) {
@@ -96,8 +96,7 @@ Result<void> Options::validate() const {
     return failure(ErrorCode::usage, "unix_socket and proxy: a connection leads to the one or to the other");
   }
   const curl_version_info_data* curl = curl_version_info(CURLVERSION_NOW);
-  if (version != Version::http1_1 &&
-      (curl->version_num < kCurlWithGoodHttp2 || (curl->features & CURL_VERSION_HTTP2) == 0)) {
+  if (version != Version::http1_1 && (loses_http2(curl->version_num) || (curl->features & CURL_VERSION_HTTP2) == 0)) {
     return failure(ErrorCode::unsupported,
                    std::string("HTTP/2 needs libcurl 8 or later with HTTP/2; this is libcurl ") + curl->version +
                        ", which loses requests over it");

@@ -4,8 +4,10 @@
 #include <charconv>
 #include <cstdio>
 
+#include "curl_version.h"
 #include "memory.h"
 #include "retry.h"
+#include "tls_rest.h"
 #include "url.h"
 
 namespace pawl::http {
@@ -79,7 +81,9 @@ bool Transfer::set_up() {
   curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
   curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, http_version(options.version));
-  if (options.version != Version::http1_1) curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);
+  if (options.version != Version::http1_1 && !waits_for_an_answer(curl_version_info(CURLVERSION_NOW)->version_num)) {
+    curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);
+  }
   curl_easy_setopt(easy, CURLOPT_HTTP09_ALLOWED, 0L);
   curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);  // follow() does it, and knows what must not go along
   curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
@@ -148,6 +152,8 @@ void Transfer::clear_response() noexcept {
   header_bytes_ = 0;
   body_bytes_ = 0;
   body_pieces_ = 0;
+  apart_ = false;
+  tls_ = nullptr;
   content_length_.reset();
   decoder_.reset();
   retry_after_.reset();
@@ -272,10 +278,11 @@ Failure Transfer::conclude(CURLcode code) {
     // libcurl takes a connection that closes between two header lines for the end of a response, and compressed bodies
     // as they come.
     if (!headers_whole_ || status_ < 200 || (decoder_ && !decoder_->whole())) return Failure::truncated;
-    // A body that came at once has been looked through to its end by libcurl.
-    if (body_pieces_ != 1 || chunked_) wire_.check_idle(easy_.get());
+    // What came at once has been looked through to its end by libcurl.
+    if (body_pieces_ != 1 || chunked_ || apart_ || tls_ != nullptr) wire_.check_idle(easy_.get(), tls_);
     return Failure::none;
   }
+  if (code == CURLE_HTTP2) wire_.give_up_idle(easy_.get());
   // The server answered before it had the whole request, and took no more of it.
   if ((code == CURLE_SEND_ERROR || code == CURLE_OPERATION_TIMEDOUT) && answer_whole()) return Failure::none;
   long connect_status = 0;
@@ -356,6 +363,7 @@ bool Transfer::take_header(std::string_view line) noexcept {
   if (folded) return true;  // the rest of a value (RFC 9112 section 5.2) that we do not need
   if (line.empty()) {
     headers_whole_ = true;
+    headers_act_ = wire_.acts();
     return status_ != 101 || refuse("it changes to a protocol that nobody asked for");
   }
   const auto colon = line.find(':');
@@ -431,7 +439,10 @@ bool Transfer::take_body(std::string_view bytes) noexcept {
   if (setup_.options.idle_time_max.count() > 0) waiting_since_ = std::chrono::steady_clock::now();
   const std::uint64_t most = setup_.options.response_bytes_max;
   body_bytes_ += bytes.size();
-  ++body_pieces_;
+  if (++body_pieces_ == 1) {
+    apart_ = wire_.acts() != headers_act_;
+    tls_ = tls_session(easy_.get());
+  }
   if (decoder_) {
     const auto verdict = decoder_->feed(bytes, body, most);
     if (verdict == ContentDecoder::Verdict::damaged) return refuse("its compressed body is damaged");

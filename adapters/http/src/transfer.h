@@ -148,6 +148,9 @@ class Transfer {
   std::uint64_t header_bytes_ = 0;
   std::uint64_t body_bytes_ = 0;  // as they came, content-coding not undone
   unsigned body_pieces_ = 0;
+  std::uint64_t headers_act_ = 0;  // number of the wire's act that brought their end
+  bool apart_ = false;             // the body began to come in another one
+  const void* tls_ = nullptr;      // the connection's session, if it is worth a look at the end
   std::optional<std::uint64_t> content_length_;
   std::optional<ContentDecoder> decoder_;
   std::optional<std::chrono::milliseconds> retry_after_;

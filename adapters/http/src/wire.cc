@@ -10,6 +10,8 @@
 #include <cerrno>
 #include <utility>
 
+#include "tls_rest.h"
+
 namespace pawl::http {
 
 using std::chrono::milliseconds;
@@ -196,14 +198,31 @@ void Wire::bury(curl_socket_t fd, Socket& socket) noexcept {
   ::dup3(grave_.end.get(), fd, O_CLOEXEC);
 }
 
-void Wire::check_idle(CURL* easy) noexcept {
-  if (setup_.multiplex) return;
+/// The socket that a transfer which has ended has left behind; bad: it is closed, or in use again.
+curl_socket_t Wire::idle_socket(CURL* easy) noexcept {
   curl_socket_t fd = CURL_SOCKET_BAD;
-  if (curl_easy_getinfo(easy, CURLINFO_ACTIVESOCKET, &fd) != CURLE_OK || fd == CURL_SOCKET_BAD) return;
-  Socket& socket = this->socket(fd);
-  if (!socket.ours || socket.wanted != 0) return;
+  if (curl_easy_getinfo(easy, CURLINFO_ACTIVESOCKET, &fd) != CURLE_OK || fd == CURL_SOCKET_BAD) return CURL_SOCKET_BAD;
+  const Socket& socket = this->socket(fd);
+  return socket.ours && socket.wanted == 0 ? fd : CURL_SOCKET_BAD;
+}
+
+void Wire::check_idle(CURL* easy, const void* borrowed_tls) noexcept {
+  long version = CURL_HTTP_VERSION_NONE;
+  if (setup_.multiplex &&
+      (curl_easy_getinfo(easy, CURLINFO_HTTP_VERSION, &version) != CURLE_OK || version >= CURL_HTTP_VERSION_2_0)) {
+    return;  // frames may come at any time
+  }
+  const curl_socket_t fd = idle_socket(easy);
+  if (fd == CURL_SOCKET_BAD) return;
   char byte = 0;
-  if (::recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0) bury(fd, socket);
+  // libcurl still knows whose socket it was, so the session is alive.
+  if ((borrowed_tls != nullptr && holds_bytes(borrowed_tls)) || ::recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0) {
+    bury(fd, socket(fd));
+  }
+}
+
+void Wire::give_up_idle(CURL* easy) noexcept {
+  if (const curl_socket_t fd = idle_socket(easy); fd != CURL_SOCKET_BAD) bury(fd, socket(fd));
 }
 
 void Wire::act(Shard& shard, curl_socket_t fd, int mask) noexcept {
@@ -211,6 +230,7 @@ void Wire::act(Shard& shard, curl_socket_t fd, int mask) noexcept {
     shard.dirty = true;
     dirty_.push_back(shard.index);
   }
+  ++acts_;
   int running = 0;
   curl_multi_socket_action(shard.multi.get(), fd, mask, &running);
 }

@@ -61,9 +61,12 @@ class Wire {
   /// Ends a transfer, finished or not (then its connection is closed).
   void remove(CURL* easy, unsigned shard) noexcept;
 
-  /// The transfer has ended well and its connection may be kept. If bytes wait in it already, they belong to no
-  /// request: the connection is not used again.
-  void check_idle(CURL* easy) noexcept;
+  /// The transfer has ended well and its connection may be kept. If bytes wait in it already, or in its TLS session
+  /// (nullptr: it has none), they belong to no request: the connection is not used again.
+  void check_idle(CURL* easy, const void* borrowed_tls) noexcept;
+  /// The transfer has failed because its HTTP/2 connection is out of order; libcurl keeps it for others all the same.
+  /// While others are on it nothing happens: they fail the same way.
+  void give_up_idle(CURL* easy) noexcept;
 
   /// Waits for sockets, timers, wake() or `until`, and lets libcurl work on the sockets that are ready.
   void poll(std::optional<Clock::time_point> until);
@@ -91,6 +94,8 @@ class Wire {
   /// Makes a present or the next poll() return. Any thread.
   void wake() noexcept;
 
+  /// How often libcurl has been let work; grows.
+  [[nodiscard]] std::uint64_t acts() const noexcept { return acts_; }
   [[nodiscard]] std::uint64_t opened() const noexcept { return opened_.load(std::memory_order_relaxed); }
   [[nodiscard]] std::uint64_t closed() const noexcept { return closed_.load(std::memory_order_relaxed); }
 
@@ -126,6 +131,7 @@ class Wire {
   [[nodiscard]] Shard* shard(unsigned index);
   Socket& socket(curl_socket_t fd);
   void watch(curl_socket_t fd, Socket& socket, std::uint32_t events) noexcept;
+  [[nodiscard]] curl_socket_t idle_socket(CURL* easy) noexcept;
   void bury(curl_socket_t fd, Socket& socket) noexcept;
   void make_due(Shard& shard);
   void look_again(Shard& shard);
@@ -148,6 +154,7 @@ class Wire {
   std::atomic<std::uint64_t> closed_{0};
   Clock::time_point nearest_ = kNever;  // no shard's deadline is earlier; may be earlier than all of them
   std::uint64_t polls_ = 0;
+  std::uint64_t acts_ = 0;
   std::vector<unsigned> due_;
   std::vector<unsigned> firing_;
   std::vector<unsigned> dirty_;

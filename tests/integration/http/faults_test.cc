@@ -217,6 +217,13 @@ std::vector<Fault> answers_of_others() {
       {"BytesBehindTheAnswer", response(200, "abc") + "rubbish", stay, "200 abc", 1},
       {"AnotherAnswerBehindTheAnswer", response(200, "abc") + response(200, "evil"), stay, "200 abc", 1},
       {"AnotherAnswerBehindALongOne", split_response(), stay, "200 " + std::string(600'000, 'b'), 1},
+      {"AnotherAnswerBehindABodyThatComesApart", "", stay, "200 abc", 1,
+       [](Connection& connection) {
+         connection.send("HTTP/1.1 200 X\r\nContent-Length: 3\r\n\r\n");
+         if (!connection.pause(milliseconds(30))) return;  // most likely the client has read that much by then
+         connection.send("abc" + response(200, "evil"));
+         connection.hang();
+       }},
       {"AnotherAnswerBehindChunks", kChunked + "3\r\nabc\r\n0\r\n\r\n" + response(200, "evil"), stay, "200 abc", 1},
   };
 }
