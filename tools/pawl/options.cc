@@ -157,7 +157,9 @@ static void add_api_options(CLI::App& command, RunOptions& options) {
       ->check(CLI::Range(1u, 64u))
       ->capture_default_str()
       ->group("API");
-  command.add_option("--retry", options.retry, "calls again after a transient failure")
+  command
+      .add_option("--retry", options.retry,
+                  "calls again after a transient failure; Retry-After is kept to, up to 10 minutes at a time")
       ->capture_default_str()
       ->group("API");
   command.add_option("--retry-delay", options.retry_delay, "base of the back-off (default 1s)")

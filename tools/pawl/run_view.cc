@@ -24,6 +24,19 @@ observe::LaneView shown(http::LaneStats& lane) {
           lane.paused};
 }
 
+/// Every task that is in flight waits for this lane, which is held back, and no other may be read meanwhile.
+bool holds_all(const http::LaneStats& lane, const Status& status, const RunOptions& options) {
+  const bool held = lane.paused.count() > 0 || lane.breaker != http::BreakerState::closed;
+  return held && status.in_flight() >= options.tasks_in_flight &&
+         lane.waiting + lane.in_flight >= status.in_call_stage();
+}
+
+std::string all_wait_text(const http::LaneStats& lane, const Status& status) {
+  const std::string_view gap = lane.model.empty() ? "" : " ";
+  return fmt::format("all {} tasks in flight (--tasks-in-flight) wait for {}{}{}", status.in_flight(), lane.origin, gap,
+                     lane.model);
+}
+
 void show_latency(observe::StageView& stage, const Latency& took) {
   stage.latency = {took.p50_ms, took.p90_ms, took.p99_ms, took.p999_ms, took.max_ms};
   stage.times = {{}, took.count, took.sum_s};
@@ -54,7 +67,10 @@ void show_stages(observe::RunView& view, const ShownStages& stages, const RunOpt
   view.budget = {calls.attempts_sent, options.budget_calls, calls.tokens, options.budget_tokens,
                  options.budget_time.value};
   if (status.call.delayed != 0 || calls.lanes_held != 0) view.note = std::move(calls.last_event);
-  for (http::LaneStats& lane : calls.lanes) view.lanes.push_back(shown(lane));
+  for (http::LaneStats& lane : calls.lanes) {
+    if (holds_all(lane, status, options)) view.note = all_wait_text(lane, status);
+    view.lanes.push_back(shown(lane));
+  }
 }
 
 std::string failure_text(const Task& task) {

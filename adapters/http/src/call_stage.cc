@@ -388,8 +388,9 @@ void CurlCallStage::start_waiting() {
   gate_.ask();
   while (has_room() && gate_.ready() && budget_.ask() == Budget::Answer::go) {
     Call* const call = gate_.next();
-    if (line_.recalls(*call, now)) {
-      gate_.settle(*call->task);
+    const bool recalled = line_.recalls(*call, now);
+    if (recalled) gate_.settle(*call->task);
+    if (recalled || WaitLine::late(*call, now)) {  // who is only late keeps its mark, or might be late for ever
       line_.step_back(*call, now);
       continue;
     }
@@ -429,6 +430,7 @@ void CurlCallStage::begin(Call& call, Transfer& transfer) {
   if (begin_attempt(call.task->outcome) == 1) call.begun = Clock::now();
   add_to(counts_.started, 1);
   add_to(active_, 1);
+  WaitLine::begins(call);
   if (!transfer.begin(call)) finish(transfer, CURLE_FAILED_INIT);
 }
 
@@ -458,21 +460,14 @@ void CurlCallStage::finish(Transfer& transfer, CURLcode code) {
   counts_.latency.record(now - transfer.begun());
   add_to(counts_.finished, 1);
   add_to(counts_.bytes, call.task->outcome.body.size());
-  const auto begun = transfer.begun();
-  Attempt attempt{.number = call.tries + 1,
-                  .failure = failure,
-                  .status = failure == Failure::none ? transfer.status() : 0,
-                  .retry_after = transfer.retry_after(),
-                  .should_retry = transfer.should_retry(),
-                  .left = transfer.left(),
-                  .elapsed = std::chrono::ceil<milliseconds>(now - call.begun)};
+  Attempt attempt = attempt_of(transfer, call, failure, now);
   std::string text;
   if (failure != Failure::none)
     text.append(host_text(*call.host)).append(": ").append(transfer.failure_text(failure, code));
   transfer.end();
   idle_.push_back(&transfer);
   active_.store(value_of(active_) - 1, std::memory_order_relaxed);
-  learn(call, attempt, lesson_of(attempt, begun, transfer.limits(), told.used), now);
+  learn(call, attempt, lesson_of(attempt, transfer.begun(), transfer.limits(), told.used), now);
   settle(call, attempt, std::move(text));
 }
 
@@ -480,8 +475,10 @@ void CurlCallStage::finish(Transfer& transfer, CURLcode code) {
 void CurlCallStage::learn(Call& call, Attempt& attempt, const Lesson& lesson, Clock::time_point now) {
   Host& host = *call.host;
   const auto end = line_.end(call, lesson, draw(), now);
-  if (end.counts == LaneGate::Counts::yes || policy_.retry_max == 0) ++call.tries;
-  attempt.number = call.tries;
+  const bool counts = end.counts == LaneGate::Counts::yes || policy_.retry_max == 0;
+  attempt.number = counts ? ++call.tries : call.tries;
+  attempt.free = !counts && lesson.verdict == Verdict::refused;
+  attempt.refusals = call.refusals;
   note_end(counts_, call, attempt, end, now);
   if (host.breaker.state() == BreakerState::closed || end.change == Breaker::Change::none) return;
   hold_back(host, end.change, now);
@@ -547,6 +544,10 @@ void CurlCallStage::retry(Call& call, const Attempt& attempt, milliseconds delay
   counts_.note_event(tell_retry(setup_.options, call, attempt, delay));
   gate_.settle(*call.task);
   add_to(counts_.retries, 1);
+  if (waits_for_lane(attempt)) {
+    waiting_.fetch_add(1, std::memory_order_relaxed);
+    return line_.push_again(call);
+  }
   retry_queue_.push(Clock::now() + delay, &call);
   delayed_.store(retry_queue_.size(), std::memory_order_relaxed);
 }

@@ -25,7 +25,7 @@ unsigned LaneGate::limit() const noexcept {
 }
 
 LaneGate::Time LaneGate::opens_at(unsigned active, double tokens, Time now) const noexcept {
-  if (active >= window_ || (adaptive_ && active >= adaptive_->limit())) return kWhenOneEnds;
+  if (active + 1 > window_ || (adaptive_ && active >= adaptive_->limit())) return kWhenOneEnds;
   Time at = std::max(now, paused_until_);
   if (allowance_ <= 0) {
     if (now < quota_until_) {
@@ -73,8 +73,9 @@ LaneGate::Counts LaneGate::ended(const Lesson& lesson, Time now) noexcept {
   if (lesson.verdict == Verdict::served) serve(lesson);
   if (lesson.verdict != Verdict::refused) return Counts::yes;
   const bool old_news = lesson.wait && lesson.let_in <= refused_at_;
+  const bool others_served = served_ > lesson.served_before || (lesson.wait && lesson.taken_on > 0);
   refuse(lesson, now);
-  return old_news ? Counts::no : Counts::yes;
+  return old_news || (others_served && lesson.refusals < kFreeRefusalsMax) ? Counts::no : Counts::yes;
 }
 
 void LaneGate::learn_quota(const Lesson& lesson, Time now) noexcept {
@@ -106,6 +107,7 @@ void LaneGate::refuse(const Lesson& lesson, Time now) noexcept {
 }
 
 void LaneGate::serve(const Lesson& lesson) noexcept {
+  ++served_;
   if (window_ >= parallel_max_) return;
   if (2.0 * lesson.active < window_) return;  // what is not used is not tried
   window_ += window_ < threshold_ ? 1 : 1 / window_;

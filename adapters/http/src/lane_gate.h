@@ -5,7 +5,9 @@
 // stands still until the time the server named, then begins with a few calls and doubles with each round of answers up
 // to half of what it had in flight, and goes on one by one from there (RFC 5681 has the idea, for packets). A refusal
 // of calls that were on their way when the lane learnt of it is old news: it counts not for the lane, and if the server
-// named a time not against the call.
+// named a time not against the call. Nor does a refusal count against a call while the server serves others of the
+// lane: it says how much there is to share, not that there is nothing to be had. But of many in a row some do, for a
+// call may be refused for what it is, and a server that serves nobody lets every call come to its end.
 //
 // A pure function of what it was told and of the time. It counts no calls itself: the wait line does.
 #pragma once
@@ -42,6 +44,9 @@ struct Lesson {
   std::uint64_t number = 0;                         // from LaneGate::started()
   unsigned active = 1;                              // calls of the lane in flight, itself included
   std::optional<std::chrono::milliseconds> wait{};  // the server's wish
+  std::uint64_t served_before = 0;                  // LaneGate::served() when its attempt before this was let in
+  unsigned taken_on = 0;                            // calls that are on the wire since before the last refusal
+  unsigned refusals = 0;                            // of this call, in a row, that did not count
   Quota requests{}, tokens{};
   double tokens_taken = 0;              // when it was let in
   std::optional<double> tokens_used{};  // says the answer
@@ -54,6 +59,8 @@ class LaneGate {
   /// As a time: when a call of the lane has ended.
   static constexpr Time kWhenOneEnds = Time::max();
   static constexpr unsigned kGentleStart = 2;
+  /// So many refusals of one call in a row use up no attempt; the next one does.
+  static constexpr unsigned kFreeRefusalsMax = 9;
 
   explicit LaneGate(const LaneRules& rules);
 
@@ -69,7 +76,7 @@ class LaneGate {
 
   enum class Counts : std::uint8_t {
     yes,
-    no,  // it was refused for what the lane had learnt already: no attempt is used up
+    no,  // it was refused for what the lane had learnt already, or others were served: no attempt is used up
   };
   Counts ended(const Lesson& lesson, Time now) noexcept;
   /// The origin is back after a while: begin gently.
@@ -79,6 +86,10 @@ class LaneGate {
   enum class Rates : std::uint8_t { same, fresh };
   void set_rules(const LaneRules& rules, Rates rates, Time now) noexcept;
 
+  /// Calls that have been served, ever.
+  [[nodiscard]] std::uint64_t served() const noexcept { return served_; }
+  /// When calls leave matters: a rate is kept.
+  [[nodiscard]] bool paces() const noexcept { return rate_.limited() || rate_tokens_.limited(); }
   /// Most calls at once as of now; 0: no bound of the lane's own.
   [[nodiscard]] unsigned limit() const noexcept;
   /// Until when nothing leaves for a reason that only time mends; in the past: there is none.
@@ -96,7 +107,7 @@ class LaneGate {
 
   double parallel_max_;
   RateBucket rate_, rate_tokens_;
-  std::uint64_t started_ = 0;
+  std::uint64_t started_ = 0, served_ = 0;
   // The server's quota of calls.
   std::int64_t allowance_ = kNoQuota;  // calls that may still leave
   std::int64_t quota_limit_ = kNoQuota;

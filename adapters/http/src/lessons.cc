@@ -2,11 +2,24 @@
 
 #include <algorithm>
 
+#include "transfer.h"
+
 namespace pawl::http {
 
 using std::chrono::milliseconds;
 
 bool paces(const Options& options) noexcept { return options.rate.count > 0 || options.rate_tokens.count > 0; }
+
+Attempt attempt_of(const Transfer& transfer, const Call& call, Failure failure,
+                   std::chrono::steady_clock::time_point now) {
+  return {.number = call.tries + 1,
+          .failure = failure,
+          .status = failure == Failure::none ? transfer.status() : 0,
+          .retry_after = transfer.retry_after(),
+          .should_retry = transfer.should_retry(),
+          .left = transfer.left(),
+          .elapsed = std::chrono::ceil<milliseconds>(now - call.begun)};
+}
 
 Lesson lesson_of(const Attempt& attempt, std::chrono::steady_clock::time_point begun, const LimitHeaders& limits,
                  std::optional<std::uint64_t> tokens_used) {

@@ -14,10 +14,16 @@
 
 namespace pawl::http {
 
+class Transfer;
+
 /// Calls leave at certain times, whether or not there is a place for them.
 [[nodiscard]] bool paces(const Options& options) noexcept;
 
 [[nodiscard]] LineRules line_rules(const Options& options);
+
+/// How the attempt that this transfer made ended.
+[[nodiscard]] Attempt attempt_of(const Transfer& transfer, const Call& call, Failure failure,
+                                 std::chrono::steady_clock::time_point now);
 
 /// `tokens_used`: what the answer says; nothing where tokens are not paced.
 [[nodiscard]] Lesson lesson_of(const Attempt& attempt, std::chrono::steady_clock::time_point begun,

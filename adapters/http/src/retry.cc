@@ -62,11 +62,12 @@ Verdict verdict_of(const Attempt& attempt) noexcept {
 
 std::optional<milliseconds> retry_delay(const RetryPolicy& policy, const Attempt& attempt, double random) noexcept {
   if (attempt.number > policy.retry_max || !worth_retrying(attempt)) return std::nullopt;
-  milliseconds delay = share_of(back_off_bound(policy, attempt.number), random);
+  const double share = waits_for_lane(attempt) ? 0 : random;
+  milliseconds delay = share_of(back_off_bound(policy, attempt.number + attempt.refusals), share);
   if (attempt.retry_after) {
     const milliseconds wish = std::clamp(*attempt.retry_after, milliseconds(0), kRetryAfterMax);
     // A little later than asked, each at another time: those who were refused together would return together.
-    const milliseconds spread = share_of(std::min(wish / 4, policy.delay), random);
+    const milliseconds spread = share_of(std::min(wish / 4, policy.delay), share);
     delay = std::max(delay, wish + spread);
   }
   if (policy.time_max.count() > 0 && attempt.elapsed + delay > policy.time_max) return std::nullopt;

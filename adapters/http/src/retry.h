@@ -1,7 +1,8 @@
 // Whether and when to try again: pure functions of what happened, so that every rule is tested without a network.
 //
 // Back-off is exponential with full jitter (a uniform draw between nothing and the bound), because callers that failed
-// together must not come back together. A server's own wish (Retry-After, retry-after-ms) is a lower bound.
+// together must not come back together. A server's own wish (Retry-After, retry-after-ms) is a lower bound. A refusal
+// that used up no attempt has no back-off where the server named a time: then the call waits for its lane, in its turn.
 #pragma once
 
 #include <chrono>
@@ -13,7 +14,7 @@
 
 namespace pawl::http {
 
-/// Longest Retry-After that is believed.
+/// Longest Retry-After that is believed; what asks for more is asked again after it.
 inline constexpr std::chrono::milliseconds kRetryAfterMax = std::chrono::minutes(10);
 
 struct RetryPolicy {
@@ -30,9 +31,16 @@ struct Attempt {
   int status = 0;
   std::optional<std::chrono::milliseconds> retry_after{};  // the server's wish
   std::optional<bool> should_retry{};                      // the server's x-should-retry
-  bool left = true;                                        // the request may have left this machine
-  std::chrono::milliseconds elapsed{0};                    // since the first attempt began
+  bool free = false;                     // it was refused, and that does not count: its lane says when it may go on
+  std::uint32_t refusals = 0;            // in a row that did not count
+  bool left = true;                      // the request may have left this machine
+  std::chrono::milliseconds elapsed{0};  // since the first attempt began
 };
+
+/// It goes back to the line at once: its lane holds it until the time that the server named, and orders who goes first.
+[[nodiscard]] inline bool waits_for_lane(const Attempt& attempt) noexcept {
+  return attempt.free && attempt.retry_after.has_value();
+}
 
 /// nullopt: it is over, record it. Else how long to wait before the next attempt. `random` in [0, 1).
 [[nodiscard]] std::optional<std::chrono::milliseconds> retry_delay(const RetryPolicy& policy, const Attempt& attempt,

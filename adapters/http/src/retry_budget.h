@@ -10,6 +10,7 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <limits>
 
 namespace pawl::http {
 
@@ -37,11 +38,13 @@ class RetryBudget {
     if (how == Ended::failed) ++slot.failed;
   }
 
-  [[nodiscard]] bool allows_retry(Time now) const noexcept {
+  [[nodiscard]] bool allows_retry(Time now) const noexcept { return retries_left(now) > 0; }
+  /// How many may start now if nothing else happens.
+  [[nodiscard]] std::uint64_t retries_left(Time now) const noexcept {
     const Slot sum = window(now);
-    if (2 * sum.failed < sum.ended || share_ >= 1) return true;
-    const auto most = static_cast<std::uint64_t>(share_ * static_cast<double>(sum.attempts));
-    return sum.retries < std::max(kRetriesLeast, most);
+    if (2 * sum.failed < sum.ended || share_ >= 1) return std::numeric_limits<std::uint64_t>::max();
+    const auto most = std::max(kRetriesLeast, static_cast<std::uint64_t>(share_ * static_cast<double>(sum.attempts)));
+    return most - std::min(most, sum.retries);
   }
   /// When the answer may next be another one although nothing happens.
   [[nodiscard]] static Time ask_again_at(Time now) noexcept {

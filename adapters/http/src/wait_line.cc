@@ -1,6 +1,7 @@
 #include "wait_line.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace pawl::http {
 
@@ -28,6 +29,8 @@ void WaitLine::enter(Call& call, const std::string& origin, std::string_view mod
   if (lane.calls++ == 0) set_used(lane);
   call.host = &host;
   call.lane = &lane;
+  call.age = ++entered_;
+  call.served_before = lane.gate.served();
 }
 
 void WaitLine::leave(Call& call) {
@@ -56,12 +59,13 @@ void WaitLine::forget_oldest() {
   Host& host = lane.host;
   set_used(lane);
   sleepers_.cancel(lane.sleeper);
-  if (lane.in_turn) drop_turns(host);
+  if (lane.in_turn) drop_turn(lane);
   last_lane_ = nullptr;
   host.lanes.erase(host.lanes.find(lane.model));
   --lane_count_;
   if (!host.lanes.empty()) return;
   sleepers_.cancel(host.sleeper);
+  if (host.ready) drop_ready(host);
   last_host_ = nullptr;
   hosts_.erase(hosts_.find(host.origin));
 }
@@ -81,6 +85,8 @@ void WaitLine::start(Call& call, Time now) {
   ++call.host->active;
   call.let_in = now;
   call.number = call.lane->gate.started(call.tokens, now);
+  call.lane->last_number = call.number;
+  call.served_at_start = call.lane->gate.served();
   call.probe = call.host->breaker.started();
   if (call.tried) {
     call.host->budget.started(RetryBudget::Kind::retry, now);
@@ -89,41 +95,58 @@ void WaitLine::start(Call& call, Time now) {
   }
 }
 
-/// Undoes start().
-void WaitLine::withdraw(Call& call, Time now) {
-  --call.lane->active;
+/// It is no longer active, whatever became of it.
+void WaitLine::take_off(Call& call) noexcept {
+  Lane& lane = *call.lane;
+  --lane.active;
   --call.host->active;
-  call.lane->gate.withdrawn(call.tokens, now);
-  if (call.probe) call.host->breaker.probe_lost();
-  call.probe = false;
+  if (!call.on_wire) return;
+  call.on_wire = false;
+  --lane.on_wire;
+  if (call.number <= lane.refused_number && lane.taken_on > 0) --lane.taken_on;
 }
 
 Call* WaitLine::next(Time now) {
-  Call* call = resumed_.pop();
-  while (call == nullptr) {
-    call = again_.empty() ? fresh_.pop() : again_.pop();
-    if (call == nullptr) return nullptr;
-    Lane& lane = *call->lane;
-    Host& host = *call->host;
-    if (call->tried && (!host.retries.empty() || !host.budget.allows_retry(now))) {
-      host.retries.push(*call);
-      wake_by(host.sleeper, RetryBudget::ask_again_at(now));
-      call = nullptr;
-    } else if (!lane.waits() && may_start(lane, *call, now)) {
+  ++asked_;
+  while (true) {
+    Call* call = first_ready_ == nullptr ? nullptr : next_in_turn(now);
+    if (call == nullptr) {
+      call = again_.empty() ? fresh_.pop() : again_.pop();
+      if (call == nullptr) return nullptr;
+      Lane& lane = *call->lane;
+      Host& host = *call->host;
+      if (call->tried && (!host.retries.empty() || !host.budget.allows_retry(now))) {
+        host.retries.push(*call);
+        wake_by(host.sleeper, RetryBudget::ask_again_at(now));
+        serve(host, now);
+        continue;
+      }
+      if (lane.waits() || !may_start(lane, *call, now)) {
+        park(*call, now);
+        continue;
+      }
       start(*call, now);
-    } else {
-      park(*call, now);
-      call = nullptr;
     }
+    --size_;
+    return call;
   }
-  --size_;
-  return call;
+}
+
+/// The next call of those that stepped aside and may leave by now, or nullptr.
+Call* WaitLine::next_in_turn(Time now) {
+  while (first_ready_ != nullptr) {
+    Host& host = *pop_ready();
+    Call* const call = take_turn(host, now);
+    if (call == nullptr) continue;
+    if (host.first_turn != nullptr) push_ready(host);
+    return call;
+  }
+  return nullptr;
 }
 
 void WaitLine::park(Call& call, Time now) {
-  Lane& lane = *call.lane;
-  (call.tried ? lane.tried : lane.parked).push(call);
-  offer(lane, now);
+  set_aside(call);
+  offer(*call.lane, now);
 }
 
 /// The call of the lane whose turn is next. Whether a host is back is asked with a new call and with one that was tried
@@ -136,7 +159,7 @@ Call* WaitLine::head_of(Lane& lane) const noexcept {
   return tried;
 }
 
-/// Lets the lane's calls in, makes it take turns at its host, or lets it sleep: whatever holds it back.
+/// Makes the lane take turns at its host, or lets it sleep: whatever holds it back.
 void WaitLine::offer(Lane& lane, Time now) {
   if (!lane.waits() || lane.in_turn) return;
   const Time at = lane.gate.opens_at(lane.active, head_of(lane)->tokens, now);
@@ -148,13 +171,24 @@ void WaitLine::offer(Lane& lane, Time now) {
   serve(lane.host, now);
 }
 
-/// Lets in, in turns, what the host has room for.
+/// Makes the host take turns if it has a call that may leave, or lets it sleep.
 void WaitLine::serve(Host& host, Time now) {
+  if (host.ready || (host.first_turn == nullptr && host.retries.empty())) return;
+  const Time at = host_opens_at(host, now);
+  if (at <= now) {
+    if (host.first_turn != nullptr) push_ready(host);
+    return;
+  }
+  if (at != LaneGate::kWhenOneEnds) wake_by(host.sleeper, at);
+}
+
+/// Lets one call of the host in, if one may leave.
+Call* WaitLine::take_turn(Host& host, Time now) {
   while (host.first_turn != nullptr) {
     const Time at = host_opens_at(host, now);
     if (at > now) {
       if (at != LaneGate::kWhenOneEnds) wake_by(host.sleeper, at);
-      return;
+      return nullptr;
     }
     Lane& lane = *pop_turn(host);
     Call* const call = lane.waits() ? head_of(lane) : nullptr;
@@ -164,11 +198,12 @@ void WaitLine::serve(Host& host, Time now) {
       if (lane_at != LaneGate::kWhenOneEnds) wake_by(lane.sleeper, lane_at);
       continue;
     }
-    static_cast<void>((call == lane.tried.first() ? lane.tried : lane.parked).pop());
+    static_cast<void>(call == lane.tried.first() ? lane.tried.pop() : lane.parked.pop());
     start(*call, now);
-    resumed_.push(*call);
     if (lane.waits()) push_turn(lane);
+    return call;
   }
+  return nullptr;
 }
 
 /// Being woken too early does no harm.
@@ -183,16 +218,10 @@ void WaitLine::wake(Time now) {
       continue;
     }
     Host& host = *sleeper->host;
-    while (!host.retries.empty() && host.budget.allows_retry(now)) {
-      Call* const call = host.retries.pop();
-      Lane& lane = *call->lane;
-      if (!lane.waits() && may_start(lane, *call, now)) {
-        start(*call, now);
-        resumed_.push(*call);
-      } else {
-        park(*call, now);
-      }
-    }
+    auto left = host.budget.retries_left(now);
+    // Whether a host that is down is back must be asked by somebody.
+    if (left == 0 && host.breaker.state() != BreakerState::closed && host.first_turn == nullptr) left = 1;
+    for (; left > 0 && !host.retries.empty(); --left) park(*host.retries.pop(), now);
     if (!host.retries.empty()) wake_by(host.sleeper, RetryBudget::ask_again_at(now));
     serve(host, now);
   }
@@ -202,15 +231,24 @@ bool WaitLine::recalls(const Call& call, Time now) const noexcept {
   return !call.probe && (call.host->breaker.state() != BreakerState::closed || call.lane->gate.paused(now));
 }
 
+bool WaitLine::late(const Call& call, Time now) noexcept {
+  return call.lane->gate.paces() && now - call.let_in > kPaceSlack;
+}
+
+/// Undoes start().
 void WaitLine::step_back(Call& call, Time now) {
-  withdraw(call, now);
+  take_off(call);
+  call.lane->gate.withdrawn(call.tokens, now);
+  if (call.probe) call.host->breaker.probe_lost();
+  call.probe = false;
   ++size_;
-  park(call, now);
+  call.lane->tried.push(call);
+  offer(*call.lane, now);
+  serve(*call.host, now);
 }
 
 void WaitLine::end(Call& call, Time now) {
-  --call.lane->active;
-  --call.host->active;
+  take_off(call);
   if (call.probe) call.host->breaker.probe_lost();
   call.probe = false;
   offer(*call.lane, now);
@@ -239,20 +277,32 @@ WaitLine::End WaitLine::end(Call& call, Lesson lesson, double random, Time now) 
                      call.let_in <= host.breaker.down_since();
   lesson.let_in = call.let_in;
   lesson.number = call.number;
-  lesson.active = call.lane->active;
+  Lane& lane = *call.lane;
+  // Calls that end together were in flight together: nobody could take their places meanwhile.
+  if (std::exchange(lane.ends_seen_at, asked_) != asked_) lane.active_together = lane.active;
+  lesson.active = lane.active_together;
   lesson.tokens_taken = call.tokens;
-  const bool paused_before = call.lane->gate.paused_until() > now;
-  end.counts = call.lane->gate.ended(lesson, now);
-  if (!paused_before && call.lane->gate.paused_until() > now)
-    end.paused = std::chrono::ceil<std::chrono::milliseconds>(call.lane->gate.paused_until() - now);
+  lesson.served_before = call.served_before;
+  lesson.refusals = call.refusals;
+  take_off(call);
+  lesson.taken_on = lane.taken_on;
+  const bool paused_before = lane.gate.paused_until() > now;
+  end.counts = lane.gate.ended(lesson, now);
+  if (!paused_before && lane.gate.paused_until() > now)
+    end.paused = std::chrono::ceil<std::chrono::milliseconds>(lane.gate.paused_until() - now);
   end.change = learn(call, lesson, random, now);
+  const bool refused = lesson.verdict == Verdict::refused;
+  if (refused && call.number > lane.refused_number) {
+    lane.refused_number = lane.last_number;
+    lane.taken_on = lane.on_wire;
+  }
+  call.refusals = refused && end.counts == LaneGate::Counts::no ? call.refusals + 1 : 0;
+  call.served_before = call.served_at_start;
   if (stale) end.counts = LaneGate::Counts::no;
   if (end.change == Breaker::Change::closed) {
-    for (auto& [model, lane] : host.lanes) lane->gate.start_gently();
+    for (auto& [model, one] : host.lanes) one->gate.start_gently();
   }
   call.tried = true;
-  --call.lane->active;
-  --host.active;
   host.nameless = lesson.heard == Lesson::Heard::no_such_name;
   host.warm = !host.nameless && lesson.heard != Lesson::Heard::no_name_in_time;
   call.probe = false;
@@ -300,6 +350,44 @@ void WaitLine::drop_turns(Host& host) noexcept {
   while (host.first_turn != nullptr) static_cast<void>(pop_turn(host));
 }
 
+/// Takes one lane out of the ring. O(lanes in it): for lanes that are forgotten.
+void WaitLine::drop_turn(Lane& lane) noexcept {
+  Host& host = lane.host;
+  Lane* const last = host.last_turn;
+  for (bool more = true; more;) {
+    Lane* const one = pop_turn(host);
+    more = one != last;
+    if (one != &lane) push_turn(*one);
+  }
+}
+
+void WaitLine::push_ready(Host& host) noexcept {
+  if (host.ready) return;
+  host.after = nullptr;
+  host.ready = true;
+  (last_ready_ != nullptr ? last_ready_->after : first_ready_) = &host;
+  last_ready_ = &host;
+}
+
+Host* WaitLine::pop_ready() noexcept {
+  Host* const host = first_ready_;
+  first_ready_ = host->after;
+  if (first_ready_ == nullptr) last_ready_ = nullptr;
+  host->after = nullptr;
+  host->ready = false;
+  return host;
+}
+
+/// Takes one host out of the list. O(hosts in it): for hosts that are forgotten.
+void WaitLine::drop_ready(const Host& host) noexcept {
+  Host* const last = last_ready_;
+  for (bool more = true; more;) {
+    Host* const one = pop_ready();
+    more = one != last;
+    if (one != &host) push_ready(*one);
+  }
+}
+
 void WaitLine::set_rules(const LineRules& rules, LaneGate::Rates rates, Time now) {
   rules_ = rules;
   for_each_host([&](Host& host) {
@@ -325,8 +413,8 @@ std::vector<LaneStats> WaitLine::lane_stats(std::size_t most, Time now) const {
     LaneStats& stats = all.emplace_back();
     stats.origin = lane->host.origin;
     stats.model = lane->model;
-    stats.in_flight = lane->active;
-    stats.waiting = lane->calls - lane->active;
+    stats.in_flight = lane->on_wire;
+    stats.waiting = lane->calls - lane->on_wire;
     stats.limit = lane->gate.limit();
     stats.breaker = lane->host.breaker.state();
     const bool down = stats.breaker == BreakerState::open;

@@ -161,6 +161,82 @@ TEST(CallStageLane, RateSpacesCallsOfEachLane) {
   }
 }
 
+// Two calls hold both places. What the rate would have allowed meanwhile must not leave at once when they end.
+TEST(CallStageLane, RateHoldsAfterAllPlacesWereTakenForAWhile) {
+  std::mutex mutex;
+  std::vector<Clock::time_point> times;
+  Clock::time_point released = Clock::time_point::max();
+  ScriptedServer server([&](Connection& connection) {
+    while (connection.read_request()) {
+      std::size_t number = 0;
+      {
+        const std::lock_guard lock(mutex);
+        times.push_back(Clock::now());
+        number = times.size();
+      }
+      if (number == 2 || number == 3) {
+        if (!connection.pause(milliseconds(500))) return;
+        const std::lock_guard lock(mutex);
+        released = std::min(released, Clock::now());
+      }
+      if (!connection.send(response(200, "ok"))) return;
+    }
+  });
+  Options options = quick();
+  options.rate = {.count = 50, .per = seconds(1), .burst = 1};
+  options.parallel_max = 2;
+  Caller caller(options);
+  for (int i = 0; i < 23; ++i) caller.task(server.url());
+  caller.take_all();
+  caller.wait();
+  const std::lock_guard lock(mutex);
+  ASSERT_EQ(times.size(), 23u);
+  // One may be there at once, and then one each 20 ms: the n-th is not there before.
+  for (std::size_t n = 3; n < times.size(); ++n) EXPECT_GE(times[n] - released, milliseconds((n - 3) * 20 - 1)) << n;
+}
+
+TEST(CallStageLane, LaneHasInFlightWhatIsOnTheWire) {
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool release = false;
+  Recorder server([&](const std::string&, int) {
+    std::unique_lock lock(mutex);
+    changed.wait_for(lock, kDeadline, [&] { return release; });
+    return response(200, "ok");
+  });
+  Options options = quick();
+  options.parallel_max = 2;
+  Caller caller(options);
+  for (int i = 0; i < 50; ++i) caller.task(server.url(), "POST", asking("m"));
+  caller.take_all();
+  const LaneStats lane = lane_when(caller.stage(), [](const LaneStats& one) { return one.in_flight >= 2; });
+  EXPECT_EQ(lane.in_flight, 2u);
+  EXPECT_EQ(lane.waiting, 48u);
+  {
+    const std::lock_guard lock(mutex);
+    release = true;
+    changed.notify_all();
+  }
+  caller.wait();
+}
+
+// Each refusal names a time, and the next request is served: nobody's one retry may be used up by that.
+TEST(CallStageLane, ServerThatRefusesEveryThirdRequestFailsNoCall) {
+  std::atomic<int> requests{0};
+  Recorder server([&](const std::string&, int) {
+    return ++requests % 3 == 2 ? response(429, "", "retry-after-ms: 1\r\n") : response(200, "ok");
+  });
+  Options options = quick();
+  options.parallel_max = 8;
+  options.retry_max = 1;
+  Caller caller(options);
+  for (int i = 0; i < 200; ++i) caller.task(server.url(), "POST", asking("m"));
+  caller.take_all();
+  caller.wait();
+  for (const auto& task : caller.tasks()) expect_answer(task, 200, "ok");
+  EXPECT_GE(requests.load(), 299);
+}
+
 TEST(CallStageLane, TokensAreEstimatedAndCorrectedByTheAnswer) {
   // 100 tokens a second. Each call is expected to use 10 and says that it used 50: so the second may leave at once,
   // the third only when the debt is paid.

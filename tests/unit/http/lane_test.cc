@@ -48,6 +48,33 @@ TEST(LaneGate, RefusalOfWhatWasOnItsWayIsOldNews) {
   EXPECT_EQ(gate.ended(later, kBegin + seconds(3)), LaneGate::Counts::yes);
 }
 
+TEST(LaneGate, RefusalWhileOthersAreServedIsFreeButNotForEver) {
+  LaneGate gate(kPlain);
+  Time now = kBegin;
+  const auto refuse = [&](std::uint64_t served_before, unsigned refusals, unsigned taken_on = 0) {
+    now += seconds(10);
+    return gate.ended({.verdict = Verdict::refused,
+                       .let_in = now,
+                       .wait = seconds(1),
+                       .served_before = served_before,
+                       .taken_on = taken_on,
+                       .refusals = refusals},
+                      now);
+  };
+  EXPECT_EQ(refuse(0, 0), LaneGate::Counts::yes) << "nobody has been served";
+  gate.ended({.verdict = Verdict::served}, now);
+  EXPECT_EQ(gate.served(), 1u);
+  EXPECT_EQ(refuse(0, 0), LaneGate::Counts::no);
+  EXPECT_EQ(refuse(1, 1), LaneGate::Counts::yes) << "nobody since";
+  EXPECT_EQ(refuse(1, 1, 3), LaneGate::Counts::no) << "but some are being served";
+  EXPECT_EQ(refuse(0, LaneGate::kFreeRefusalsMax - 1), LaneGate::Counts::no);
+  EXPECT_EQ(refuse(0, LaneGate::kFreeRefusalsMax), LaneGate::Counts::yes) << "it is refused for what it is";
+  // Without a time from the server, those under way say nothing.
+  now += seconds(10);
+  EXPECT_EQ(gate.ended({.verdict = Verdict::refused, .let_in = now, .served_before = 1, .taken_on = 3}, now),
+            LaneGate::Counts::yes);
+}
+
 TEST(LaneGate, RefusalWithoutATimeHalvesWhatIsInFlight) {
   LaneGate gate(kPlain);
   EXPECT_EQ(gate.limit(), 0u);

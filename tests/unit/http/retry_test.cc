@@ -110,6 +110,19 @@ TEST(RetryDelay, NeverComesBeforeTheServerAsked) {
   }
 }
 
+TEST(RetryDelay, RefusalThatDoesNotCountWaitsForItsLaneOrBacksOffByRefusals) {
+  const Attempt named{.number = 0, .status = 429, .retry_after = seconds(7), .free = true, .refusals = 3};
+  EXPECT_TRUE(waits_for_lane(named));
+  EXPECT_EQ(retry_delay(kPolicy, named, kAlmostOne), seconds(7));
+  Attempt unnamed = named;
+  unnamed.retry_after = std::nullopt;
+  EXPECT_FALSE(waits_for_lane(unnamed));
+  EXPECT_EQ(retry_delay(kPolicy, unnamed, 0.5), seconds(2));
+  RetryPolicy policy = kPolicy;
+  policy.time_max = seconds(6);
+  EXPECT_EQ(retry_delay(policy, named, 0), std::nullopt);
+}
+
 TEST(RetryDelay, StaysWithinTheTimeForAllAttempts) {
   RetryPolicy policy = kPolicy;
   policy.time_max = seconds(10);

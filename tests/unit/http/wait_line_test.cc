@@ -231,6 +231,108 @@ TEST_F(WaitLineTest, RateOfOneLaneDoesNotSlowAnother) {
   EXPECT_EQ(all_that_may_leave(line).size(), 2u);
 }
 
+// Places on the wire are taken for seconds: what the rate would have allowed meanwhile is not saved up beyond the
+// burst.
+TEST_F(WaitLineTest, RateHoldsForCallsThatWaitedForAPlace) {
+  LineRules paced = rules();
+  paced.lane.rate = {.count = 5, .per = seconds(1), .burst = 1};
+  WaitLine line(paced);
+  for (int i = 0; i < 100; ++i) pushed(line, "api", i % 2 == 0 ? "a" : "b");
+  std::vector<Call*> on_wire = all_that_may_leave(line);
+  ASSERT_EQ(on_wire.size(), 2u);
+  for (int i = 0; i < 40; ++i) {
+    now_ += milliseconds(200);
+    line.wake(now_);
+    if (i == 20) end(line, *on_wire[0], served());
+  }
+  end(line, *on_wire[1], served());
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_EQ(all_that_may_leave(line).size(), 2u) << "one of each lane";
+    EXPECT_EQ(line.next_due(), now_ + milliseconds(200));
+    now_ += milliseconds(200);
+    line.wake(now_);
+  }
+}
+
+// Marks that were a long time in coming let nobody leave beside the rate.
+TEST_F(WaitLineTest, CallsThatWereLetInLongAgoAreTakenInAgain) {
+  LineRules paced = rules();
+  paced.lane.rate = {.count = 10, .per = seconds(1), .burst = 1};
+  WaitLine line(paced);
+  std::vector<Call*> let_in;
+  for (int i = 0; i < 20; ++i) pushed(line, "api");
+  for (int i = 0; i < 10; ++i) {
+    for (Call* one : all_that_may_leave(line)) let_in.push_back(one);
+    now_ += milliseconds(100);
+    line.wake(now_);
+  }
+  ASSERT_EQ(let_in.size(), 10u);
+  EXPECT_FALSE(WaitLine::late(*let_in.back(), now_));
+  for (int i = 8; i >= 0; --i) {
+    EXPECT_TRUE(WaitLine::late(*let_in[i], now_));
+    line.step_back(*let_in[i], now_);
+  }
+  std::vector<Call*> left;
+  for (int i = 0; i < 9; ++i) {
+    const auto some = all_that_may_leave(line);
+    EXPECT_EQ(some.size(), 1u);
+    left.insert(left.end(), some.begin(), some.end());
+    now_ += milliseconds(100);
+    line.wake(now_);
+  }
+  let_in.pop_back();
+  EXPECT_EQ(left, let_in) << "in their order";
+  WaitLine free(rules());
+  Call& any = pushed(free, "api");
+  ASSERT_EQ(free.next(now_), &any);
+  EXPECT_FALSE(WaitLine::late(any, now_ + seconds(10)));
+}
+
+TEST_F(WaitLineTest, RefusedCallsComeBackByAge) {
+  WaitLine line(rules());
+  for (int i = 0; i < 20; ++i) pushed(line, "api");
+  const auto calls = all_that_may_leave(line);
+  ASSERT_EQ(calls.size(), 20u);
+  now_ += milliseconds(5);
+  for (std::size_t i = 0; i < 20; ++i) {
+    Call& one = *calls[(i * 7) % 20];
+    end(line, one, refused(seconds(1)));
+    line.push_again(one);
+  }
+  pushed(line, "api");
+  EXPECT_EQ(line.next(now_), nullptr);
+  now_ += seconds(1);
+  line.wake(now_);
+  std::vector<Call*> back;
+  while (back.size() < 20) {
+    const auto some = all_that_may_leave(line);
+    ASSERT_FALSE(some.empty());
+    for (Call* one : some) end(line, *one, served());
+    back.insert(back.end(), some.begin(), some.end());
+  }
+  back.resize(20);
+  EXPECT_EQ(back, calls);
+}
+
+TEST_F(WaitLineTest, LanesTellWhatIsOnTheWireAndNotWhatMayLeave) {
+  WaitLine line(rules());
+  for (int i = 0; i < 10; ++i) line.push(call(line, "api"));
+  Call& first = *line.next(now_);
+  WaitLine::begins(first);
+  ASSERT_EQ(line.next(now_), nullptr) << "the host is cold";
+  line.warm(*first.host, now_);
+  const auto told = [&] { return line.lane_stats(1, now_)[0]; };
+  EXPECT_EQ(told().in_flight, 1u);
+  EXPECT_EQ(told().waiting, 9u);
+  Call& second = *line.next(now_);
+  EXPECT_EQ(told().in_flight, 1u) << "its mark is not there yet";
+  WaitLine::begins(second);
+  EXPECT_EQ(told().in_flight, 2u);
+  end(line, first, served());
+  line.end(second, now_);
+  EXPECT_EQ(told().in_flight, 0u);
+}
+
 TEST_F(WaitLineTest, NewRateHoldsForThoseWhoWaitAlready) {
   LineRules paced = rules();
   paced.lane.rate = {.count = 1, .per = std::chrono::hours(1), .burst = 1};
@@ -371,6 +473,29 @@ TEST_F(WaitLineDownTest, NameThatWasNeverFoundIsNoHostThatIsDown) {
     const Lesson unknown{.verdict = Verdict::broken, .heard = Lesson::Heard::no_such_name};
     EXPECT_EQ(end(line, *one, unknown).change, Breaker::Change::none);
   }
+}
+
+// Retries wait for their budget, and nothing else is there to ask with.
+TEST_F(WaitLineDownTest, AsksWithARetryThatHasNoBudgetWhenThereIsNoOtherCall) {
+  LineRules sparing = with_breaker();
+  sparing.retry_share = 0.1;
+  WaitLine line(sparing);
+  for (int i = 0; i < 40; ++i) pushed(line, "api");
+  const auto calls = all_that_may_leave(line);
+  ASSERT_EQ(calls.size(), 40u);
+  for (int i = 0; i < 12; ++i) {  // retries that use up the budget
+    calls[0]->host->budget.started(RetryBudget::Kind::retry, now_);
+  }
+  for (Call* one : calls) end(line, *one, broken());
+  for (Call* one : calls) line.push_again(*one);
+  EXPECT_EQ(line.next(now_), nullptr);
+  ASSERT_TRUE(line.next_due().has_value());
+  EXPECT_LE(*line.next_due(), now_ + seconds(1));
+  now_ += seconds(1);
+  line.wake(now_);
+  const auto probes = all_that_may_leave(line);
+  ASSERT_EQ(probes.size(), 1u);
+  EXPECT_TRUE(probes[0]->probe);
 }
 
 TEST_F(WaitLineTest, RetriesWithoutBudgetWaitWhileNewCallsGoOn) {

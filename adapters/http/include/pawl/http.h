@@ -170,7 +170,7 @@ enum class BreakerState : std::uint8_t {
 struct LaneStats {
   std::string origin;                           // "https://api.example.com:443"
   std::string model;                            // as its bodies spell it; empty: they name none
-  std::uint64_t in_flight = 0;                  // calls on the wire, or about to be
+  std::uint64_t in_flight = 0;                  // calls on the wire
   std::uint64_t waiting = 0;                    // for their turn, a time or another attempt
   unsigned limit = 0;                           // calls at once; 0: no bound of its own
   std::chrono::milliseconds paused{0};          // for so long nothing leaves; 0: it is not paused
@@ -206,8 +206,10 @@ struct Changes {
 
 /// Calls go in lanes. A lane is an origin (scheme, host, port) and the `model` that a JSON body names, if it does. What
 /// a server says of its limits (429, Retry-After, retry-after-ms, x-ratelimit-…, RateLimit) holds for the lane: it
-/// pauses and then begins gently, its other calls wait in line, and calls that were under way when the lane learnt of
-/// the limit and are refused too use up no attempt (unless `retry_max` is 0). Other lanes go on.
+/// pauses, for ten minutes at most whatever the server asks for, and then begins gently with its oldest calls; the
+/// others wait in line. A refusal (429, or 503 with Retry-After) uses up no attempt of a call that was under way when
+/// the lane learnt of the limit, or while the lane serves other calls, up to nine times in a row (unless `retry_max` is
+/// 0). Other lanes go on.
 ///
 /// An origin whose calls fail to connect or end with a 5xx `breaker_failures` times in a row is held to be down: its
 /// tasks wait, one call at a time asks whether it is back, after `retry_delay` at first and each time after twice as

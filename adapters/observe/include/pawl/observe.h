@@ -72,7 +72,7 @@ struct StageView {
 struct LaneView {
   std::string origin;                   // "https://api.example.com:443"
   std::string model;                    // empty: requests name none
-  std::uint64_t in_flight = 0;          // calls on the wire, or about to be
+  std::uint64_t in_flight = 0;          // calls on the wire
   std::uint64_t waiting = 0;            // for their turn, a time or another attempt
   std::uint64_t limit = 0;              // calls at once; 0: no bound of its own
   std::string breaker = "closed";       // "closed" (calls leave), "open" (none does), "half_open" (one asks)
