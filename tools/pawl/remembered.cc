@@ -44,6 +44,12 @@ Result<void> check_left_tasks(const journal::Left& left, const RunOptions& befor
                                given.empty() ? "unset" : given, shell_word(now.repo)));
   };
   if (auto same = differs("--api", before.api, now.api); !same) return same;
+  if (!before.bearer_env.empty() && bearer_variable(now).empty())
+    return failure(
+        ErrorCode::usage,
+        fmt::format("the journal holds {} of a run with the token in {}, which is not set: set it, or finish "
+                    "them without: pawl resume {} --bearer-env ''",
+                    counted(left.tasks, "task"), before.bearer_env, shell_word(now.repo)));
   if (auto same = differs("--layout", before.layout, now.layout); !same) return same;
   // Empty: an earlier version of pawl did not say which one was checked out.
   const std::string_view then = before.branch;

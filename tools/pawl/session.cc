@@ -37,6 +37,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+constexpr std::chrono::seconds kQuietPush{3};  // at the end of a run, before a person is told what it waits for
+
 std::uint64_t now_us() {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(now).count());
@@ -538,6 +540,11 @@ int Session::finish() {
   const auto feed_error = feeder_->error();
   const bool complete = feeder_->complete();
   feeder_.reset();
+  if (!options_.push.empty())
+    at_deadline(kQuietPush, [this] {
+      complain(
+          fmt::format("still pushing to {}; Ctrl-C twice leaves the rest to the next run with --push", options_.push));
+    });
   engine_.reset();  // may take a while: the work tree's last files, the index. A second signal still ends it.
   {
     const std::lock_guard lock(ended_mutex_);

@@ -74,6 +74,9 @@ TEST_F(PawlAgain, ATokenThatIsMissingNowIsAskedFor) {
   EXPECT_THAT(said_, HasSubstr("the environment has no OPENAI_API_KEY"));
   EXPECT_THAT(said_, HasSubstr("--bearer-env ''"));
   EXPECT_EQ(Process(pawl({"run", "--failed", repo().string()}), without).wait(), 2);
+  Process plain(run_words(file_), without);
+  EXPECT_EQ(plain.wait(), 2);
+  EXPECT_THAT(plain.err(), HasSubstr("a run with the token in OPENAI_API_KEY, which is not set"));
   EXPECT_EQ(server_->stats().calls, 1u);
   EXPECT_EQ(resume({"--bearer-env", "", "--budget-calls", "0"}, without), 0) << said_;
   EXPECT_EQ(server_->stats().calls, 3u);
