@@ -6,7 +6,7 @@
 namespace pawl::git {
 namespace {
 
-constexpr std::size_t kMostBytes = 16 * 1024;  // in larger ones, what is common to all counts for little
+constexpr std::size_t kLargestTold = 16 * 1024;  // in larger ones, what is common to all counts for little
 // A pack holds some thousand records. The base of the last ones of a pack is of no use for the next, nor is a base
 // worth much room if so many share it.
 constexpr unsigned kUses = 256;
@@ -21,7 +21,7 @@ void encode_whole(Encoded& encoded) {
 }
 
 void BlobEncoder::encode(Encoded& encoded) {
-  if (encoded.content.size() > kMostBytes) return encode_whole(encoded);
+  if (encoded.content.size() > kLargestTold) return encode_whole(encoded);
   if (uses_left_ != 0 && make_delta(encoded)) {
     --uses_left_;
     return;

@@ -30,15 +30,15 @@ constexpr std::uint32_t kModeTypeBits = 0170000;
 constexpr std::uint32_t kModeSubmodule = 0160000;
 
 /// Tells whether a file was put in the place of another. All zero: there is none.
-struct Identity {
+struct FileIdentity {
   std::uint64_t inode = 0;
   std::int64_t size = 0;
   std::array<std::int64_t, 4> times{};  // of content and inode, seconds and nanoseconds
 
-  friend bool operator==(const Identity&, const Identity&) = default;
+  friend bool operator==(const FileIdentity&, const FileIdentity&) = default;
 };
 
-Identity identity_of(const struct stat& file) noexcept {
+FileIdentity identity_of(const struct stat& file) noexcept {
   return {file.st_ino,
           file.st_size,
           {file.st_mtim.tv_sec, file.st_mtim.tv_nsec, file.st_ctim.tv_sec, file.st_ctim.tv_nsec}};
@@ -321,7 +321,7 @@ class Replacement {
   [[nodiscard]] bool fits() const {
     struct stat now{};
     const bool present = ::lstat(borrowed_places_.index.c_str(), &now) == 0;
-    return identity_ == (present ? identity_of(now) : Identity{});
+    return identity_ == (present ? identity_of(now) : FileIdentity{});
   }
 
   /// The new file takes the place of the lock, and then of the index.
@@ -365,7 +365,7 @@ class Replacement {
   const IndexPlaces& borrowed_places_;
   const IndexChanges& borrowed_changes_;
   OpenFile old_;
-  Identity identity_;
+  FileIdentity identity_;
   bool there_ = false;  // the temporary file
 };
 

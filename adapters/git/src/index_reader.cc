@@ -11,7 +11,7 @@
 namespace pawl::git {
 namespace {
 
-constexpr std::size_t kBufferBytes = 256 * 1024;
+constexpr std::size_t kReadBytes = 256 * 1024;
 constexpr std::size_t kMostPathBytes = 64 * 1024;  // far over what a file system takes
 constexpr std::size_t kChecksumBytes = 20;
 constexpr std::size_t kExtensionHeaderBytes = 8;  // name, length
@@ -45,7 +45,7 @@ struct IndexReader::Hash {
 IndexReader::IndexReader(int fd, std::uint64_t size)
     : borrowed_fd_(fd),
       body_(size > kChecksumBytes ? size - kChecksumBytes : 0),
-      buffer_(kBufferBytes),
+      buffer_(kReadBytes),
       hash_(std::make_unique<Hash>()) {
   SHA1_Init(&hash_->context);
 }
@@ -129,7 +129,7 @@ std::optional<IndexEntry> IndexReader::next() {
 /// Goes past bytes nobody needs.
 bool IndexReader::pass(std::uint64_t bytes) {
   while (bytes != 0) {
-    const auto part = static_cast<std::size_t>(std::min<std::uint64_t>(bytes, kBufferBytes));
+    const auto part = static_cast<std::size_t>(std::min<std::uint64_t>(bytes, kReadBytes));
     if (!need(part)) return false;
     skip(part);
     bytes -= part;

@@ -29,7 +29,7 @@ namespace {
 namespace fs = std::filesystem;
 using Bytes = std::span<const std::uint8_t>;
 
-constexpr std::size_t kBufferBytes = 256 * 1024;
+constexpr std::size_t kJoinBufferBytes = 256 * 1024;
 constexpr std::size_t kLookEvery = 1024;  // entries, for an interrupt
 
 std::uint64_t number_at(Bytes bytes, std::size_t at, std::size_t size) noexcept {
@@ -144,15 +144,15 @@ class Source {
 };
 
 /// The new pack: gathers, hashes and writes.
-class Output {
+class JoinedPack {
  public:
-  Output(int fd, const fs::path& path) : borrowed_fd_(fd), path_(path) { SHA1_Init(&hash_); }
+  JoinedPack(int fd, const fs::path& path) : borrowed_fd_(fd), path_(path) { SHA1_Init(&hash_); }
 
   [[nodiscard]] std::uint64_t offset() const noexcept { return offset_; }
   Result<void> put(std::string_view bytes) {
     offset_ += bytes.size();
     buffer_ += bytes;
-    return buffer_.size() < kBufferBytes ? Result<void>{} : flush();
+    return buffer_.size() < kJoinBufferBytes ? Result<void>{} : flush();
   }
   /// The trailer, and all that is not written yet.
   Result<ObjectId> finish() {
@@ -281,7 +281,7 @@ Result<PackFiles> PackFiles::join(std::span<const fs::path> sources, const PackF
   const fs::path folder = temporary_folder(folders);
   const Result<std::unique_ptr<OpenFile>> pack = make_temporary(folder, kTemporaryPack, files.temporary_pack_);
   if (!pack) return std::unexpected(pack.error());
-  Output out((*pack)->fd(), files.temporary_pack_);
+  JoinedPack out((*pack)->fd(), files.temporary_pack_);
   std::string header("PACK\0\0\0\2", 8);
   append_big_endian(header, entries.size(), 4);
   if (const Result<void> put = out.put(header); !put) return std::unexpected(put.error());

@@ -25,7 +25,7 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kTrailers = 2 * 20;     // of pack and index
 constexpr std::uint64_t kLargest = 1u << 30;  // what is larger is left to git
-constexpr std::uint64_t kNone = 0;            // no entry begins there
+constexpr std::uint64_t kNoEntry = 0;         // no entry begins there
 constexpr std::size_t kBases = 256;           // a power of two
 constexpr std::uint64_t kLargestBase = 64 * 1024;
 constexpr std::uint64_t kSpread = 0x9e3779b97f4a7c15;  // 2^64 by the golden ratio, to spread offsets
@@ -128,17 +128,17 @@ PackedBlobs PackedBlobs::open(const fs::path& folder) {
 std::uint64_t PackedBlobs::offset_of(const Pack& pack, const ObjectId& blob) noexcept {
   std::size_t low = blob[0] == 0 ? 0 : word_at(pack.index, kFanout + (blob[0] - 1u) * 4);
   std::size_t high = word_at(pack.index, kFanout + blob[0] * 4u);
-  if (high > pack.objects) return kNone;
+  if (high > pack.objects) return kNoEntry;
   while (low < high) {
     const std::size_t middle = low + (high - low) / 2;
     const int order = std::memcmp(pack.index.data() + kNames + middle * 20, blob.data(), blob.size());
     if (order == 0) {
       const std::uint32_t offset = word_at(pack.index, kNames + pack.objects * 24 + middle * 4);
-      return (offset & 0x80000000u) == 0 && offset < pack.pack.size() - 20 ? offset : kNone;  // beyond 2 GiB: git's
+      return (offset & 0x80000000u) == 0 && offset < pack.pack.size() - 20 ? offset : kNoEntry;  // beyond 2 GiB: git's
     }
     (order < 0 ? low : high) = order < 0 ? middle + 1 : middle;
   }
-  return kNone;
+  return kNoEntry;
 }
 
 /// Of the cursor's pack.
@@ -159,7 +159,7 @@ const std::string* PackedBlobs::base_at(std::uint64_t offset, Cursor& cursor) co
   cursor.bases.resize(kBases);
   Cursor::Base& base = cursor.bases[offset * kSpread >> 32 & (kBases - 1)];
   if (base.offset == offset && base.pack == cursor.pack) return &base.content;
-  base.offset = kNone;
+  base.offset = kNoEntry;
   const std::span<const std::uint8_t> pack = packs_[cursor.pack].pack;
   EntryStart start;
   if (offset < kPackHeader || !read_start(pack.subspan(offset), start)) return nullptr;
@@ -187,7 +187,7 @@ bool PackedBlobs::read(const ObjectId& blob, Cursor& cursor, std::string& conten
     const std::size_t number = (cursor.pack + (i % 2 == 1 ? apart : count - apart)) % count;
     const Pack& pack = packs_[number];
     const std::uint64_t offset = offset_of(pack, blob);
-    if (offset == kNone) continue;
+    if (offset == kNoEntry) continue;
     move(cursor, number);
     if (!read_at(offset, cursor, content)) return false;
     cursor.touched += kTouchedAround + content.size();
