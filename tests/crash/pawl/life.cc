@@ -116,7 +116,9 @@ Life::Blow Life::random_blow(bool recovering) {
 /// Lets one process run into its end; whether it was killed.
 bool Life::strike(const Blow& blow, std::set<std::string>& points_hit) {
   const bool left = resumable();
-  const bool resume = left && (kind_ == Kind::in_recovery || random_() % 2 == 0);
+  // Only a run sees the lines that are new since the one before.
+  const bool needs_a_pack = blow.point != nullptr && blow.point->needs == Point::Needs::a_pack;
+  const bool resume = left && !needs_a_pack && (kind_ == Kind::in_recovery || random_() % 2 == 0);
   const std::string rule = blow.point != nullptr ? kill_rule(*blow.point, blow.count, blow.moment) : std::string();
   fs::remove(folder_ / "fired");
   Process process(words(resume), options(rule));
