@@ -44,12 +44,6 @@ Result<void> check_left_tasks(const journal::Left& left, const RunOptions& befor
                                given.empty() ? "unset" : given, shell_word(now.repo)));
   };
   if (auto same = differs("--api", before.api, now.api); !same) return same;
-  if (!before.bearer_env.empty() && bearer_variable(now).empty())
-    return failure(
-        ErrorCode::usage,
-        fmt::format("the journal holds {} of a run with the token in {}, which is not set: set it, or finish "
-                    "them without: pawl resume {} --bearer-env ''",
-                    counted(left.tasks, "task"), before.bearer_env, shell_word(now.repo)));
   if (auto same = differs("--layout", before.layout, now.layout); !same) return same;
   // Empty: an earlier version of pawl did not say which one was checked out.
   const std::string_view then = before.branch;
@@ -64,6 +58,14 @@ Result<void> check_left_tasks(const journal::Left& left, const RunOptions& befor
   if (now.layout != "raw") return {};
   if (auto same = differs("--normalise", before.normalise, now.normalise); !same) return same;
   return differs("--path", before.path, now.path);
+}
+
+Result<void> check_token(const journal::Left& left, const RunOptions& before, const RunOptions& now) {
+  if (left.tasks == 0 || before.bearer_env.empty() || !bearer_variable(now).empty()) return {};
+  return failure(ErrorCode::usage,
+                 fmt::format("the journal holds {} of a run with the token in {}, which is not set: set it, or finish "
+                             "them without: pawl resume {} --bearer-env ''",
+                             counted(left.tasks, "task"), before.bearer_env, shell_word(now.repo)));
 }
 
 void forget_what_is_excluded(const CLI::App& command, RunOptions& options) {

@@ -22,6 +22,10 @@ namespace pawl::tool {
 [[nodiscard]] Result<void> check_left_tasks(const journal::Left& left, const RunOptions& before, const RunOptions& now,
                                             const std::string& branch);
 
+/// Whether what the journal holds was asked for with a token that a run, which remembers nothing, has not. Errors:
+/// usage.
+[[nodiscard]] Result<void> check_token(const journal::Left& left, const RunOptions& before, const RunOptions& now);
+
 /// Takes out of `options`, which are remembered ones with what the command line says over them, what cannot stand
 /// beside that. `command` has been parsed.
 void forget_what_is_excluded(const CLI::App& command, RunOptions& options);

@@ -172,6 +172,8 @@ Result<void> Session::open_engine() {
   if (!journal) return std::unexpected(journal.error());
   const std::string& branch = repository_->branch();
   if (auto fits = check_left_tasks((*journal)->left(), before_, options_, branch); !fits) return fits;
+  if (mode_ == Mode::run || mode_ == Mode::shell)
+    if (auto has = check_token((*journal)->left(), before_, options_); !has) return has;
   const auto settings = (repository_->private_folder() / "settings").string();
   if (auto kept = write_settings(to_remember(options_, branch, run_), settings); !kept) return kept;
   if (auto noted = note_begin(options_, *repository_, run_); !noted) return noted;
