@@ -235,7 +235,8 @@ TEST(CommitStageBesideFastImport, MakesTheSameHistory) {
     for (std::size_t made = 0; made < tasks_wanted;) {
       std::vector<Task*> tasks;
       std::vector<File> commit;
-      const std::size_t count = std::min(1 + files.below(1 + tasks_wanted / 4), tasks_wanted - made);
+      const std::size_t most = std::min<std::size_t>(tasks_wanted / 4, 1'000);  // what is waited for at once
+      const std::size_t count = std::min(1 + files.below(1 + most), tasks_wanted - made);
       for (std::size_t i = 0; i < count; ++i) {
         const File& file = commit.emplace_back(files.next());
         tasks.push_back(&run.make(file.path, file.content, file.stream));
