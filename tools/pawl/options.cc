@@ -85,7 +85,7 @@ Result<void> check_companions(const RunOptions& options) {
 }  // namespace
 
 void add_input_options(CLI::App& command, RunOptions& options) {
-  command.add_option("INPUT", options.inputs, "files, folders, or - for standard input");
+  command.add_option("INPUT", options.inputs, "files, folders, or - for standard input")->type_name("FILE|DIR|-");
   command.add_flag("--again", options.again, "run keys that are committed already, too")->group("Input");
   command.add_flag("--retry-failed", options.retry_failed, "run keys whose committed record is a failure again")
       ->group("Input");
