@@ -86,9 +86,11 @@ Examples:
   pawl ctl results set parallel-max=64 rate=500/m
   pawl ctl results drain                  # as Ctrl-C once
   pawl ctl results stop                   # as Ctrl-C twice
-KEY=VALUE is as the options of pawl run: parallel-max, rate, rate-tokens, log-level. It holds until the run ends.
+KEY=VALUE is as the options of pawl run: parallel-max, rate, rate-tokens, log-level. `pawl resume` goes on with it, and
+`pawl run --failed`.
 
-Exit codes: 0 done; 2 no run is live, or no such key or value; 3 the run cannot be reached or is another user's.)";
+Exit codes: 0 done; 2 no run is live, or no such key or value; 3 the run cannot be reached, is another user's,
+or could not remember it.)";
 
 constexpr const char* kExportExamples = R"(
 Examples:

@@ -19,6 +19,7 @@
 #include "ctl.h"
 #include "exit_code.h"
 #include "feeder.h"
+#include "kept_settings.h"
 #include "next_command.h"
 #include "observers.h"
 #include "planner.h"
@@ -71,6 +72,7 @@ class Session final : public observe::Steering {
   void pushed(const git::PushReport& report);
   void on_signal(int number);
   void hold_calls(bool hold);
+  Result<void> set_now(std::string_view key, std::string_view value);
   void drain_as_asked(const std::string& how_to_stop);
   void call_budget_spent(const http::Spent& spent);
   void end_with_time_budget();
@@ -97,6 +99,7 @@ class Session final : public observe::Steering {
   // In the order in which they must come and, reversed, go.
   std::unique_ptr<git::Repository> repository_;
   std::optional<journal::RunLock> lock_;
+  std::optional<KeptSettings> kept_;          // from open() on
   std::unique_ptr<git::Repository> look_up_;  // a second handle: the commit stage uses the first alone
   std::unique_ptr<git::KeyIndex> index_;
   std::unique_ptr<mockapi::Server> builtin_;
@@ -174,8 +177,8 @@ Result<void> Session::open_engine() {
   if (auto fits = check_left_tasks((*journal)->left(), before_, options_, branch); !fits) return fits;
   if (mode_ == Mode::run || mode_ == Mode::shell)
     if (auto has = check_token((*journal)->left(), before_, options_); !has) return has;
-  const auto settings = (repository_->private_folder() / "settings").string();
-  if (auto kept = write_settings(to_remember(options_, branch, run_), settings); !kept) return kept;
+  kept_.emplace(to_remember(options_, branch, run_), (repository_->private_folder() / "settings").string());
+  if (auto kept = kept_->write(); !kept) return kept;
   if (auto noted = note_begin(options_, *repository_, run_); !noted) return noted;
   http_options_.on_spent = [this](const http::Spent& spent) { call_budget_spent(spent); };
   http_options_.on_tokens_unknown = [this](const Task& task) {
@@ -441,6 +444,10 @@ void Session::hold_calls(bool hold) {
 }
 
 Result<void> Session::set(std::string_view key, std::string_view value) {
+  return kept_->set(key, value, [&] { return set_now(key, value); });
+}
+
+Result<void> Session::set_now(std::string_view key, std::string_view value) {
   if (key == "log-level") return log_->set_level(value);
   const auto change = call_change(key, value);
   if (!change) return std::unexpected(change.error());
