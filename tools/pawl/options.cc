@@ -225,7 +225,10 @@ static void add_budget_options(CLI::App& command, RunOptions& options) {
       ->type_name("POINTER")
       ->capture_default_str()
       ->group("Budget");
-  command.add_option("--budget-time", options.budget_time, "no new call later than this after the start (0: no bound)")
+  command
+      .add_option("--budget-time", options.budget_time,
+                  "no new call later than this after the start; time in which a person has paused the run does not "
+                  "count, waits that a server asks for do (0: no bound)")
       ->check(time_fault)
       ->type_name("TIME")
       ->group("Budget");
