@@ -7,7 +7,7 @@
 set -eu
 
 run_packages="g++ cmake ninja-build pkg-config git ca-certificates libconcurrentqueue-dev libtbb-dev
-  libcurl4-openssl-dev libgit2-dev libsimdjson-dev libcli11-dev libfmt-dev libdeflate-dev zlib1g-dev libssl-dev
+  libcurl4-openssl-dev libgit2-dev libsimdjson-dev libcli11-dev libfmt-dev libdeflate-dev libisal-dev zlib1g-dev libssl-dev
   libedit-dev libncurses-dev libcivetweb-dev prometheus-cpp-dev"
 test_packages="libgtest-dev libgmock-dev libbenchmark-dev libboost-dev clang-19 clang-format-19 openssl
   python3 spin xz-utils openssh-client gpg gpg-agent groff-base prometheus"

@@ -78,7 +78,7 @@ for header in $(cd "$prefix/include" && find pawl -name '*.h' | sort); do
   "$cxx" -std=c++23 -Wall -Wextra -Wpedantic -Werror -fsyntax-only -I"$prefix/include" "$work/alone.cc"
   # All that it includes, directly or not. Not by -M, which for clang lists what is only asked for (__has_include).
   "$cxx" -std=c++23 -E -I"$prefix/include" "$work/alone.cc" | sed -n 's/^# [0-9]* "\(.*\)".*/\1/p' | sort -u |
-    grep -E '/(tbb|oneapi|concurrentqueue|moodycamel|curl|git2|openssl|fmt|CLI|prometheus)/|/(git2|libdeflate|zlib|simdjson|civetweb)\.h' &&
+    grep -E '/(tbb|oneapi|concurrentqueue|moodycamel|curl|git2|openssl|fmt|CLI|prometheus|isa-l)/|/(git2|libdeflate|zlib|simdjson|civetweb)\.h' &&
     fail "<$header> includes a header of others"
   # The engine's own include nothing of the system either.
   if [ -e "$tree/engine/include/$header" ]; then

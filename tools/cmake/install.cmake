@@ -15,7 +15,7 @@ endforeach()
 set(pawl_requires_private_input "simdjson")
 set(pawl_requires_private_journal "")
 set(pawl_requires_private_http "libcurl zlib libssl libcrypto")
-set(pawl_requires_private_git "libgit2 libdeflate libcrypto simdjson")
+set(pawl_requires_private_git "libgit2 libdeflate libisal libcrypto simdjson")
 set(pawl_requires_private_observe "prometheus-cpp-core")
 set(pawl_libs_private_observe " -lcivetweb")  # has no pkg-config file
 

@@ -1,5 +1,6 @@
 #include "blob_encoder.h"
 
+#include "deflate.h"
 #include "delta.h"
 #include "pack_entry.h"
 
@@ -36,7 +37,7 @@ bool BlobEncoder::make_delta(Encoded& encoded) {
   line_delta(delta_, base_, encoded.content);
   if (delta_.size() > encoded.content.size() / 8 * 7) return false;
   encoded.delta.clear();
-  append_deflated(encoded.delta, delta_);
+  append_deflated(encoded.delta, delta_, Deflated::delta);
   encoded.delta_size = delta_.size();
   encoded.base = base_id_;
   return true;

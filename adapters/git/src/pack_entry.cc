@@ -4,24 +4,20 @@
 
 #include <algorithm>
 #include <array>
-#include <memory>
-#include <new>
+
+#include "deflate.h"
 
 namespace pawl::git {
 namespace {
 
-struct FreeCompressor {
-  void operator()(libdeflate_compressor* compressor) const noexcept { libdeflate_free_compressor(compressor); }
-};
-using Compressor = std::unique_ptr<libdeflate_compressor, FreeCompressor>;
-
-// Records are small, written once and read rarely: speed before size. `git gc` recompresses what it repacks.
-constexpr int kLevel = 1;
-
-libdeflate_compressor* compressor_of_this_thread() {
-  thread_local const Compressor compressor{libdeflate_alloc_compressor(kLevel)};
-  if (!compressor) throw std::bad_alloc();
-  return compressor.get();
+Deflated kind_of(ObjectType type) noexcept {
+  switch (type) {
+    case ObjectType::tree: return Deflated::tree;
+    case ObjectType::blob: return Deflated::blob;
+    case ObjectType::commit:
+    case ObjectType::tag: break;
+  }
+  return Deflated::commit;
 }
 
 }  // namespace
@@ -61,19 +57,9 @@ void append_big_endian(std::string& out, std::uint64_t value, int bytes) {
   for (int shift = 8 * (bytes - 1); shift >= 0; shift -= 8) out.push_back(static_cast<char>(value >> shift));
 }
 
-void append_deflated(std::string& out, std::string_view content) {
-  libdeflate_compressor* compressor = compressor_of_this_thread();
-  const std::size_t begin = out.size();
-  const std::size_t bound = libdeflate_zlib_compress_bound(compressor, content.size());
-  out.resize_and_overwrite(begin + bound, [&](char* data, std::size_t) noexcept {
-    // The bound makes the result always fit.
-    return begin + libdeflate_zlib_compress(compressor, content.data(), content.size(), data + begin, bound);
-  });
-}
-
 void append_pack_entry(std::string& out, ObjectType type, std::string_view content) {
   append_entry_header(out, static_cast<std::uint8_t>(type), content.size());
-  append_deflated(out, content);
+  append_deflated(out, content, kind_of(type));
 }
 
 std::uint32_t crc32_of(std::string_view bytes) noexcept { return libdeflate_crc32(0, bytes.data(), bytes.size()); }

@@ -35,9 +35,6 @@ struct Distance {
 /// Appends the low `bytes` bytes of `value`, the highest first.
 void append_big_endian(std::string& out, std::uint64_t value, int bytes);
 
-/// Appends `content` as a zlib stream, level 1. Each thread keeps a compressor of its own. Any thread.
-void append_deflated(std::string& out, std::string_view content);
-
 /// Appends header and zlib stream. Any thread.
 void append_pack_entry(std::string& out, ObjectType type, std::string_view content);
 

@@ -4,11 +4,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <fstream>
-#include <numeric>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -126,53 +126,60 @@ void WorkTree::note(const FileChange& change, const Placed& file) {
 /// Places the changes of one publication. Each folder is one writer's, so what happens to a path keeps its order. In a
 /// publication the streams take turns; by folder, each is opened once and the disk's blocks of it are neighbours.
 void WorkTree::place_all(std::span<const FileChange> changes) {
-  std::vector<std::uint32_t> order(changes.size());
-  std::iota(order.begin(), order.end(), 0u);
-  // Within a folder as they came: with clang 19, libstdc++ 12's stable_sort uses what the standard has deprecated.
-  std::ranges::sort(order, {}, [&](std::uint32_t at) { return std::pair(folder_part(changes[at].path), at); });
+  struct Place {
+    std::string_view folder;
+    std::uint32_t change;
+    auto operator<=>(const Place&) const = default;
+  };
+  std::vector<Place> places;
+  places.reserve(changes.size());
+  for (const FileChange& change : changes) {
+    places.push_back({folder_part(change.path), static_cast<std::uint32_t>(places.size())});
+  }
+  std::ranges::sort(places);  // within a folder as they came
+  std::vector<std::span<const Place>> folders;
+  for (auto begin = places.begin(); begin != places.end();) {
+    const auto end = std::find_if(begin, places.end(), [&](const Place& at) { return at.folder != begin->folder; });
+    folders.emplace_back(begin, end);
+    begin = end;
+  }
   std::size_t writers = std::min<std::size_t>(std::thread::hardware_concurrency(), kMostWriters);
   writers = std::clamp<std::size_t>(changes.size() / kWorthAWriter, 1, std::max<std::size_t>(writers, 1));
-  // The first position from `at` on where a folder begins.
-  const auto folder_from = [&](std::size_t at) {
-    while (at != 0 && at < order.size() &&
-           folder_part(changes[order[at]].path) == folder_part(changes[order[at - 1]].path)) {
-      ++at;
-    }
-    return at;
-  };
   std::vector<Placed> placed(changes.size(), std::unexpected(kOfAPerson));
-  std::vector<std::uint64_t> written(writers);
-  const auto write = [&](std::size_t share) {
+  std::atomic<std::uint64_t> written{0};
+  std::atomic<std::size_t> next{0};
+  const auto write = [&] {
     FileWriter writer(root_);
-    // A path that comes again after it was refused finds what it found then.
-    std::map<std::string_view, std::optional<ObjectId>> refused;
-    const std::size_t end = folder_from(order.size() * (share + 1) / writers);
-    for (std::size_t at = folder_from(order.size() * share / writers); at < end; ++at) {
-      const std::uint32_t i = order[at];
-      FileChange on_disk = as_on_disk(changes[i]);
-      const auto earlier = refused.find(on_disk.path);
-      if (earlier != refused.end()) on_disk.previous = earlier->second;
-      placed[i] = writer.place(on_disk);
-      if (!placed[i] && placed[i].error() != kOfAPerson) refused.emplace(on_disk.path, on_disk.previous);
+    // Whoever is behind takes fewer, so that nobody waits long for another's last one.
+    for (std::size_t at = next.fetch_add(1); at < folders.size(); at = next.fetch_add(1)) {
+      // A path that comes again after it was refused finds what it found then.
+      std::map<std::string_view, std::optional<ObjectId>> refused;
+      for (const Place& place : folders[at]) {
+        FileChange on_disk = as_on_disk(changes[place.change]);
+        const auto earlier = refused.find(on_disk.path);
+        if (earlier != refused.end()) on_disk.previous = earlier->second;
+        Placed& file = placed[place.change];
+        file = writer.place(on_disk);
+        if (!file && file.error() != kOfAPerson) refused.emplace(on_disk.path, on_disk.previous);
+      }
     }
-    written[share] = writer.written();
+    written += writer.written();
   };
   {
     std::vector<std::jthread> others;
-    for (std::size_t share = 1; share < writers; ++share) {
-      try {
-        others.emplace_back([&write, share] {
+    try {
+      while (others.size() + 1 < writers) {
+        others.emplace_back([&write] {
           name_this_thread("pawl-files");
           put_this_thread_behind();
-          write(share);
+          write();
         });
-      } catch (const std::system_error&) {  // no more threads are to be had
-        write(share);
       }
+    } catch (const std::system_error&) {  // no more threads are to be had
     }
-    write(0);
+    write();
   }
-  for (const std::uint64_t count : written) counts_.written += count;
+  counts_.written += written;
   for (std::size_t i = 0; i < changes.size(); ++i) note(changes[i], placed[i]);
 }
 

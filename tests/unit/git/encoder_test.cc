@@ -137,6 +137,41 @@ TEST(PackEntry, IsReadBackByZlibForAnyTypeAndSize) {
   }
 }
 
+// Codes are kept from content to content, so what came before must not matter: neither to what is read back, nor, if it
+// was quite different, so much to the size that the content would better have been stored.
+TEST(PackEntry, IsReadBackWhateverCameBefore) {
+  test::Random random;
+  std::string words;
+  for (int i = 0; i < 2'000; ++i) {
+    switch (random.below(i < 1'000 ? 8 : 3)) {  // in the second half the like are together
+      case 0: words = random.bytes(3'000); break;
+      case 1: words.assign(random.below(2'100), static_cast<char>(random.below(256))); break;
+      default:
+        words.clear();
+        while (words.size() < 700) words += "the answer of model " + std::to_string(random.below(1'000'000)) + " is ";
+    }
+    std::string out = i % 2 == 0 ? "" : "before";
+    const std::size_t before = out.size();
+    append_pack_entry(out, i % 3 == 0 ? ObjectType::commit : ObjectType::blob, words);
+    ASSERT_EQ(unpack(out.substr(before)).content, words);
+    ASSERT_LE(out.size() - before, words.size() + 20);
+  }
+}
+
+TEST(PackEntry, IsSmallWhereMuchIsAlike) {
+  std::size_t bytes = 0;
+  std::size_t packed = 0;
+  for (int i = 0; i < 1'000; ++i) {
+    std::string content;
+    while (content.size() < 700) content += R"({"role":"user","number":)" + std::to_string(i * 7919 % 100'003) + "},";
+    std::string out;
+    append_pack_entry(out, ObjectType::blob, content);
+    bytes += content.size();
+    packed += out.size();
+  }
+  EXPECT_LT(packed, bytes / 5);
+}
+
 // As a pack would have them: each is whole, or a delta of a whole one before it.
 TEST(BlobEncoder, TellsWhatIsAlikeByOneThatStandsWhole) {
   test::Random random;

@@ -23,6 +23,7 @@ constexpr std::array kThirdParties = {
     ThirdParty{"git2.h", {"adapters/git/", "bench/peers/"}},
     ThirdParty{"git2/", {"adapters/git/", "bench/peers/"}},
     ThirdParty{"libdeflate.h", {"adapters/git/"}},
+    ThirdParty{"isa-l/", {"adapters/git/"}},
     ThirdParty{"zlib.h", {"adapters/git/", "adapters/http/"}},
     ThirdParty{"openssl/", {"adapters/git/", "adapters/http/", "tools/"}},
     ThirdParty{"simdjson.h", {"adapters/input/", "adapters/git/"}},
