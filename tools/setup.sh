@@ -10,7 +10,7 @@ run_packages="g++ cmake ninja-build pkg-config git ca-certificates libconcurrent
   libcurl4-openssl-dev libgit2-dev libsimdjson-dev libcli11-dev libfmt-dev libdeflate-dev libisal-dev zlib1g-dev libssl-dev
   libedit-dev libncurses-dev libcivetweb-dev prometheus-cpp-dev"
 test_packages="libgtest-dev libgmock-dev libbenchmark-dev libboost-dev clang-19 clang-format-19 openssl
-  python3 spin xz-utils openssh-client gpg gpg-agent prometheus"
+  python3 spin xz-utils openssh-client gpg gpg-agent groff-base prometheus"
 peer_packages="nginx-light wrk nghttp2-client curl python3-aiohttp python3-requests python3-pygit2 python3-git"
 
 case "${1-}" in

@@ -87,6 +87,14 @@ for header in $(cd "$prefix/include" && find pawl -name '*.h' | sort); do
   fi
 done
 
+echo "install: the man page and completion in shells"
+man_page=$(find "$prefix" -path '*/man1/pawl.1')
+grep -q '^\.TH PAWL 1' "$man_page" || fail "no man page"
+bash -n "$prefix/share/bash-completion/completions/pawl"
+grep -q '^complete .* pawl$' "$prefix/share/bash-completion/completions/pawl" || fail "no completion in bash"
+grep -q '^#compdef pawl$' "$prefix/share/zsh/site-functions/_pawl" || fail "no completion in zsh"
+grep -q '^complete -c pawl ' "$prefix/share/fish/vendor_completions.d/pawl.fish" || fail "no completion in fish"
+
 echo "install: the examples with find_package(pawl)"
 cp -R "$tree/engine/examples" "$work/examples"
 configure "$work/examples" "$work/build"

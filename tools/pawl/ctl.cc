@@ -17,7 +17,7 @@
 namespace pawl::tool {
 namespace {
 
-constexpr const char* kKeys = "keys are parallel-max, rate, rate-tokens, log-level";
+std::string keys_text() { return fmt::format("{}", fmt::join(setting_keys(), ", ")); }
 
 int refuse_with(const Error& error) {
   fmt::print(stderr, "pawl: {}\n", error.context);
@@ -37,7 +37,7 @@ Error of_nobody(const ControlOptions& options, Error error) {
 Result<void> check_setting(const std::string& setting) {
   const auto equals = setting.find('=');
   if (equals == std::string::npos || equals == 0)
-    return failure(ErrorCode::usage, fmt::format("set {}: expected KEY=VALUE; {}", setting, kKeys));
+    return failure(ErrorCode::usage, fmt::format("set {}: expected KEY=VALUE; keys are {}", setting, keys_text()));
   const std::string_view key = std::string_view(setting).substr(0, equals);
   const std::string_view value = std::string_view(setting).substr(equals + 1);
   if (key == "log-level") {
@@ -50,6 +50,11 @@ Result<void> check_setting(const std::string& setting) {
 
 }  // namespace
 
+const std::vector<std::string>& setting_keys() {
+  static const std::vector<std::string> keys = {"parallel-max", "rate", "rate-tokens", "log-level"};
+  return keys;
+}
+
 Result<http::Changes> call_change(std::string_view key, std::string_view value) {
   http::Changes changes;
   if (key == "parallel-max") {
@@ -61,11 +66,8 @@ Result<http::Changes> call_change(std::string_view key, std::string_view value) 
     return changes;
   }
   if (key != "rate" && key != "rate-tokens")
-    return failure(
-        ErrorCode::usage,
-        fmt::format("{}: expected one of parallel-max, rate, rate-tokens, log-level; nothing else can be set while a "
-                    "run is live",
-                    key));
+    return failure(ErrorCode::usage, fmt::format("{}: expected one of {}; nothing else can be set while a run is live",
+                                                 key, keys_text()));
   RateText rate;
   if (!lexical_cast(std::string(value), rate))
     return failure(ErrorCode::usage, fmt::format("{}={}: expected a rate: 10/s, 500/m or 90000/h, with a burst after "
@@ -79,7 +81,7 @@ int control(const ControlOptions& options) {
   const bool sets = options.action == "set";
   if (sets == options.settings.empty())
     return refuse_with({ErrorCode::usage,
-                        sets ? fmt::format("set: expected KEY=VALUE; {}", kKeys)
+                        sets ? fmt::format("set: expected KEY=VALUE; keys are {}", keys_text())
                              : fmt::format("{}: takes no KEY=VALUE", options.action),
                         0});
   for (const auto& setting : options.settings)

@@ -15,6 +15,9 @@ struct ControlOptions {
   std::vector<std::string> settings;  // KEY=VALUE, of `set`
 };
 
+/// What of a live run can be set: as the options of these names.
+[[nodiscard]] const std::vector<std::string>& setting_keys();
+
 /// Asks and returns the exit code; says what is wrong on standard error.
 [[nodiscard]] int control(const ControlOptions& options);
 

@@ -1,4 +1,6 @@
 // pawl: the command line.
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 #include <cerrno>
 #include <cstdio>
@@ -8,9 +10,12 @@
 #include <new>
 #include <system_error>
 
+#include "completion.h"
 #include "ctl.h"
+#include "described.h"
 #include "exit_code.h"
 #include "export.h"
+#include "man_page.h"
 #include "options.h"
 #include "remembered.h"
 #include "report.h"
@@ -81,9 +86,11 @@ Examples:
   pawl ctl results set parallel-max=64 rate=500/m
   pawl ctl results drain                  # as Ctrl-C once
   pawl ctl results stop                   # as Ctrl-C twice
-KEY=VALUE is as the options of pawl run: parallel-max, rate, rate-tokens, log-level. It holds until the run ends.
+KEY=VALUE is as the options of pawl run: parallel-max, rate, rate-tokens, log-level. `pawl resume` goes on with it, and
+`pawl run --failed`.
 
-Exit codes: 0 done; 2 no run is live, or no such key or value; 3 the run cannot be reached or is another user's.)";
+Exit codes: 0 done; 2 no run is live, or no such key or value; 3 the run cannot be reached, is another user's,
+or could not remember it.)";
 
 constexpr const char* kExportExamples = R"(
 Examples:
@@ -109,6 +116,18 @@ Examples:
 One HTML page that needs nothing else: timeline, throughput, latency, retries, slowest tasks, streams, failures.
 It is made from the branch's records and the journal, so it can be made at any time, also of a clone.)";
 
+constexpr const char* kManExamples = R"(
+Examples:
+  pawl man | man -l -
+  pawl man > ~/.local/share/man/man1/pawl.1)";
+
+constexpr const char* kCompletionExamples = R"(
+Examples:
+  source <(pawl completion bash)   # in ~/.bashrc
+  source <(pawl completion zsh)    # in ~/.zshrc, behind compinit
+  pawl completion fish | source    # in ~/.config/fish/config.fish
+An installed pawl has put them where the shells look for them by themselves.)";
+
 struct CommandLine {
   RunOptions run;
   StatusOptions status;
@@ -117,6 +136,7 @@ struct CommandLine {
   ExportOptions exported;
   VerifyOptions verify;
   ReportOptions report;
+  std::string shell;  // of `completion`
   CLI::App app{kAbout, "pawl"};
   CLI::App* run_command = nullptr;
   CLI::App* resume_command = nullptr;
@@ -127,6 +147,8 @@ struct CommandLine {
   CLI::App* export_command = nullptr;
   CLI::App* verify_command = nullptr;
   CLI::App* report_command = nullptr;
+  CLI::App* man_command = nullptr;
+  CLI::App* completion_command = nullptr;
 
   explicit CommandLine(const RunOptions& defaults) : run(defaults) {
     app.set_version_flag("--version", std::string("pawl ") + PAWL_VERSION);
@@ -191,6 +213,11 @@ struct CommandLine {
     verify_command->add_flag("--json", verify.json, "one JSON object");
     verify_command->footer(kVerifyExamples);
     add_report_command();
+    man_command = app.add_subcommand("man", "this program's manual page, for man(1)");
+    man_command->footer(kManExamples);
+    completion_command = app.add_subcommand("completion", "a script that completes pawl's command line in a shell");
+    completion_command->add_option("SHELL", shell, "for which")->required()->check(CLI::IsMember(completion_shells()));
+    completion_command->footer(kCompletionExamples);
   }
 
   void add_report_command();
@@ -243,6 +270,13 @@ void check_source(const CommandLine& line) {
     if (option->count() != 0 && option->get_group() == "Input" && option->get_envname().empty())
       throw CLI::ExcludesError("--failed", option->get_name());
   if (!line.run.inputs.empty()) throw CLI::ExcludesError("--failed", "INPUT");
+}
+
+/// What is written about the command line itself.
+int write_about(const CommandLine& line) {
+  const DescribedTool tool = described(line.app, setting_keys());
+  fmt::print("{}", line.man_command->parsed() ? man_page(tool) : completion(tool, line.shell));
+  return kAllDone;
 }
 
 /// A session on a repository that is there, with the options of the run before it.
@@ -310,5 +344,6 @@ int main(int argc, char** argv) {
   if (line.export_command->parsed()) return print_with([&] { return export_results(line.exported); });
   if (line.verify_command->parsed()) return print_with([&] { return verify(line.verify); });
   if (line.report_command->parsed()) return print_with([&] { return write_report(line.report); });
-  return print_with([&] { return show_status(line.status); });
+  if (line.status_command->parsed()) return print_with([&] { return show_status(line.status); });
+  return print_with([&] { return write_about(line); });
 }

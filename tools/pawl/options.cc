@@ -85,7 +85,7 @@ Result<void> check_companions(const RunOptions& options) {
 }  // namespace
 
 void add_input_options(CLI::App& command, RunOptions& options) {
-  command.add_option("INPUT", options.inputs, "files, folders, or - for standard input");
+  command.add_option("INPUT", options.inputs, "files, folders, or - for standard input")->type_name("FILE|DIR|-");
   command.add_flag("--again", options.again, "run keys that are committed already, too")->group("Input");
   command.add_flag("--retry-failed", options.retry_failed, "run keys whose committed record is a failure again")
       ->group("Input");
@@ -225,7 +225,10 @@ static void add_budget_options(CLI::App& command, RunOptions& options) {
       ->type_name("POINTER")
       ->capture_default_str()
       ->group("Budget");
-  command.add_option("--budget-time", options.budget_time, "no new call later than this after the start (0: no bound)")
+  command
+      .add_option("--budget-time", options.budget_time,
+                  "no new call later than this after the start; time in which a person has paused the run does not "
+                  "count, waits that a server asks for do (0: no bound)")
       ->check(time_fault)
       ->type_name("TIME")
       ->group("Budget");

@@ -19,6 +19,7 @@
 #include "ctl.h"
 #include "exit_code.h"
 #include "feeder.h"
+#include "kept_settings.h"
 #include "next_command.h"
 #include "observers.h"
 #include "planner.h"
@@ -30,6 +31,7 @@
 #include "signals.h"
 #include "stages.h"
 #include "stream_folders.h"
+#include "time_budget.h"
 #include "web.h"
 
 namespace pawl::tool {
@@ -71,9 +73,9 @@ class Session final : public observe::Steering {
   void pushed(const git::PushReport& report);
   void on_signal(int number);
   void hold_calls(bool hold);
+  Result<void> set_now(std::string_view key, std::string_view value);
   void drain_as_asked(const std::string& how_to_stop);
   void call_budget_spent(const http::Spent& spent);
-  void end_with_time_budget();
   void budget_spent(const std::string& which);
   void say_what_was_spent(const http::Stats& calls);
   bool begin_drain(const std::string& why);
@@ -97,6 +99,7 @@ class Session final : public observe::Steering {
   // In the order in which they must come and, reversed, go.
   std::unique_ptr<git::Repository> repository_;
   std::optional<journal::RunLock> lock_;
+  std::optional<KeptSettings> kept_;          // from open() on
   std::unique_ptr<git::Repository> look_up_;  // a second handle: the commit stage uses the first alone
   std::unique_ptr<git::KeyIndex> index_;
   std::unique_ptr<mockapi::Server> builtin_;
@@ -117,6 +120,7 @@ class Session final : public observe::Steering {
 
   std::atomic<std::uint64_t> held_{0};         // tasks that retired held; written by retired()
   std::atomic<bool> any_failure_held_{false};  // set by held_failure()
+  std::optional<TimeBudget> time_budget_;      // from run() on, as long as the run can be steered
   std::string spent_;                          // which budget ended the run; guarded by control_mutex_
 
   std::mutex control_mutex_;  // of steering: signals, deadlines, faults
@@ -174,8 +178,8 @@ Result<void> Session::open_engine() {
   if (auto fits = check_left_tasks((*journal)->left(), before_, options_, branch); !fits) return fits;
   if (mode_ == Mode::run || mode_ == Mode::shell)
     if (auto has = check_token((*journal)->left(), before_, options_); !has) return has;
-  const auto settings = (repository_->private_folder() / "settings").string();
-  if (auto kept = write_settings(to_remember(options_, branch, run_), settings); !kept) return kept;
+  kept_.emplace(to_remember(options_, branch, run_), (repository_->private_folder() / "settings").string());
+  if (auto kept = kept_->write(); !kept) return kept;
   if (auto noted = note_begin(options_, *repository_, run_); !noted) return noted;
   http_options_.on_spent = [this](const http::Spent& spent) { call_budget_spent(spent); };
   http_options_.on_tokens_unknown = [this](const Task& task) {
@@ -326,15 +330,6 @@ void Session::call_budget_spent(const http::Spent& spent) {
     budget_spent(fmt::format("--budget-tokens {}", options_.budget_tokens));
 }
 
-void Session::end_with_time_budget() {
-  if (options_.budget_time.value.count() == 0) return;
-  const auto gone = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - began_);
-  at_deadline(std::max(options_.budget_time.value - gone, std::chrono::milliseconds{0}), [this] {
-    const std::lock_guard lock(control_mutex_);
-    budget_spent("--budget-time " + to_text(options_.budget_time));
-  });
-}
-
 /// control_mutex_ is held.
 void Session::budget_spent(const std::string& which) {
   const auto calling = controllable_ ? engine_->status().call.active : 0;
@@ -434,6 +429,7 @@ void Session::hold_calls(bool hold) {
   http::Changes change;
   change.paused = hold;
   if (!borrowed_call_->change(change)) return;  // only numbers can be wrong
+  hold ? time_budget_->pause() : time_budget_->go_on();
   const auto calling = engine_->status().call.active;
   complain(hold ? fmt::format("paused: no new call leaves, {} running calls finish; pawl ctl {} resume goes on",
                               calling, shell_word(options_.repo))
@@ -441,6 +437,10 @@ void Session::hold_calls(bool hold) {
 }
 
 Result<void> Session::set(std::string_view key, std::string_view value) {
+  return kept_->set(key, value, [&] { return set_now(key, value); });
+}
+
+Result<void> Session::set_now(std::string_view key, std::string_view value) {
   if (key == "log-level") return log_->set_level(value);
   const auto change = call_change(key, value);
   if (!change) return std::unexpected(change.error());
@@ -505,6 +505,7 @@ observe::RunView Session::view() {
   view.skipped = planner_->skipped();
   view.skipped_failed = planner_->skipped_failed();
   show_stages(view, {*borrowed_journal_, *borrowed_call_, *borrowed_commit_}, options_);
+  if (time_budget_) view.budget.time = time_budget_->counted();
   view.streams = slow_streams_.look(*engine_);
   view.errors = observers_->errors();
   view.paused = paused_.load();
@@ -519,9 +520,12 @@ int Session::run() {
   if (!signals) return complain(signals.error().context), exit_code_of(signals.error());
   log_->began(run_, borrowed_journal_->left(), repository_->branch());
   start_feeding();
-  // From here on other threads look at the feeder through view().
+  time_budget_.emplace(options_.budget_time.value, began_, [this] {
+    const std::lock_guard lock(control_mutex_);
+    budget_spent("--budget-time " + to_text(options_.budget_time));
+  });
+  // From here on other threads look at feeder and budget through view().
   observers_->start(repository_->private_folder(), std::move(web_));
-  end_with_time_budget();
   (void)observe::notify_ready();
   feeder_->wait();
   engine_->close();
@@ -538,6 +542,7 @@ int Session::finish() {
     controllable_ = false;
   }
   observers_->stop();
+  time_budget_.reset();  // nobody pauses it any more
   const auto calls = borrowed_call_->stats();
   const auto feed_error = feeder_->error();
   const bool complete = feeder_->complete();

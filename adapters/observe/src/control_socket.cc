@@ -26,6 +26,7 @@ constexpr std::size_t kLongestRequest = 4096;
 constexpr std::string_view kOk = "ok\n";
 constexpr std::string_view kError = "error ";
 constexpr std::string_view kRefused = "refused ";
+constexpr std::string_view kFailed = "failed ";
 
 // No word of a request or an answer may look like another line.
 std::string one_line(std::string text) {
@@ -92,7 +93,9 @@ struct ControlSocket::Impl {
     const std::string request = read_line(peer);
     if (request.empty()) return;
     const auto done = obey(*borrowed_steering, request);
-    answer(peer, done ? std::string(kOk) : std::string(kError) + one_line(done.error().context) + "\n");
+    if (done) return answer(peer, kOk);
+    const std::string_view how = done.error().code == ErrorCode::io ? kFailed : kError;
+    answer(peer, std::string(how) + one_line(done.error().context) + "\n");
   }
 
   void serve() const {
@@ -171,6 +174,7 @@ Result<void> ask_control(const std::filesystem::path& folder, std::string_view r
   if (text == kOk) return {};
   text.pop_back();
   if (text.starts_with(kRefused)) return failure(ErrorCode::io, text.substr(kRefused.size()), EACCES);
+  if (text.starts_with(kFailed)) return failure(ErrorCode::io, text.substr(kFailed.size()));
   if (text.starts_with(kError)) return failure(ErrorCode::usage, text.substr(kError.size()));
   return trouble("an answer that nobody understands from", EPROTO);
 }

@@ -97,7 +97,7 @@ void add_budget(JsonWriter& json, const RunView& view) {
   json.field("calls_max", budget.calls_max);
   json.field("tokens", budget.tokens);
   json.field("tokens_max", budget.tokens_max);
-  json.field("time_ms", whole_ms(view.elapsed));
+  json.field("time_ms", whole_ms(budget.time));
   json.field("time_max_ms", whole_ms(budget.time_max));
   json.end();
 }

@@ -154,7 +154,7 @@ ScreenLine ScreenMaker::budget() const {
   add("calls", budget.calls, budget.calls_max);
   add("tokens", budget.tokens, budget.tokens_max);
   if (budget.time_max.count() > 0)
-    pieces.push_back({of_bound("time", spoken_time(view_.elapsed), spoken_time(budget.time_max))});
+    pieces.push_back({of_bound("time", spoken_time(budget.time), spoken_time(budget.time_max))});
   if (pieces.empty() && budget.calls > 0) {
     pieces.push_back({"calls " + count_of(budget.calls)});
     if (budget.tokens > 0) pieces.push_back({"tokens " + count_of(budget.tokens)});

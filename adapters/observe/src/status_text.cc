@@ -118,6 +118,7 @@ void read_lists(RunView& view, const JsonFields& fields) {
   read_into(view.budget.calls_max, fields, "budget.calls_max");
   read_into(view.budget.tokens, fields, "budget.tokens");
   read_into(view.budget.tokens_max, fields, "budget.tokens_max");
+  view.budget.time = ms_of(fields, "budget.time_ms");
   view.budget.time_max = ms_of(fields, "budget.time_max_ms");
 }
 

@@ -110,6 +110,37 @@ TEST_F(PawlBudget, TimeLetsWhatIsOnItsWayFinish) {
   server_.reset();
 }
 
+// However slow the machine: a bound within which the run can be paused is looked for.
+TEST_F(PawlBudget, TimeInWhichThePersonHasPausedTheRunDoesNotCount) {
+  start();
+  simdjson::dom::parser parser;
+  const auto time_of = [&](const char* group, const char* field) -> std::uint64_t {
+    Process look(pawl({"status", repo().string(), "--json"}));
+    if (look.wait() != 0) return 0;
+    const auto seen = parser.parse(look.out());
+    return (*group == '\0' ? seen[field] : seen[group][field]).get_uint64().value();
+  };
+  const auto say = [&](const char* what) { return Process(pawl({"ctl", repo().string(), what})).wait(); };
+  for (std::uint64_t bound_ms = 500; bound_ms < 60'000; bound_ms *= 2) {
+    Process::Options options;
+    options.pipe_input = true;
+    Process run(run_words("-", {"--budget-time", fmt::format("{}ms", bound_ms)}), options);
+    run.write_input(batch_line("first", "s", "q"));
+    ASSERT_TRUE(eventually([&] { return run.ended() || say("pause") == 0; }));
+    const auto counted = time_of("budget", "time_ms");
+    if (run.ended() || counted == 0 || counted >= bound_ms) continue;
+    ASSERT_TRUE(eventually([&] { return run.ended() || time_of("", "elapsed_ms") > bound_ms + 100; }));
+    ASSERT_FALSE(run.ended()) << run.err();
+    EXPECT_EQ(time_of("budget", "time_ms"), counted) << "it is paused";
+    EXPECT_THAT(run.err(), Not(HasSubstr("is spent")));
+    EXPECT_EQ(say("resume"), 0);
+    EXPECT_EQ(run.wait(), 7) << run.err();
+    EXPECT_THAT(run.err(), HasSubstr(fmt::format("--budget-time {}ms is spent", bound_ms)));
+    return;
+  }
+  FAIL() << "no run could be paused within its bound";
+}
+
 class PawlSerial : public PawlTool {
  protected:
   static constexpr std::size_t kStreams = 50, kEach = 8;

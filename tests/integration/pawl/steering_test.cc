@@ -94,6 +94,46 @@ TEST_F(PawlSteering, ARateThatIsLiftedHoldsNobodyBackAnyMore) {
   expect_exactly_once_in_order(repo(), asked_);
 }
 
+// Killed at once after the answer: what was set is what a resume begins with, and what is said to that one goes before.
+TEST_F(PawlSteering, WhatWasSetSurvivesAKillAndIsWhatAResumeBeginsWith) {
+  const auto log = folder_ / "log";
+  begin("120s", 40, {"--parallel-max", "4", "--rate-tokens", "9/s", "--tokens-by", "/n", "--log", log.string()});
+  ASSERT_TRUE(eventually([&] { return status()["tasks"]["saved"].get_uint64().value() == 40; })) << run_->err();
+  EXPECT_EQ(ctl({"set", "parallel-max=7", "rate=6000/m,50", "rate-tokens=0", "log-level=debug"}).code, 0);
+  run_->signal(SIGKILL);
+  run_->wait();
+  const auto resumed_with = [&](std::vector<std::string> more, unsigned calls) {
+    more.insert(more.begin(), {"resume", repo().string()});
+    std::filesystem::remove(log);
+    run_ = std::make_unique<Process>(pawl(std::move(more)));
+    EXPECT_TRUE(eventually([&] {
+      const Said now = say({"status", repo().string(), "--json"});
+      const auto seen = parser_.parse(now.out);
+      return seen["live"].get_bool().value() && seen["now"]["calling"].get_uint64().value() == calls;
+    })) << run_->err();
+    std::string text;
+    EXPECT_TRUE(eventually([&] { return (text = read_file(log)).find("run_started") != std::string::npos; }));
+    return text;
+  };
+  EXPECT_THAT(resumed_with({}, 7), AllOf(HasSubstr("parallel_max=7"), HasSubstr("rate=6000/m,50")));
+  // What cannot be remembered is said, and what no run could begin with is refused.
+  std::filesystem::create_directory(repo() / ".git" / "pawl" / "settings.tmp");
+  const Said forgotten = ctl({"set", "parallel-max=9"});
+  EXPECT_EQ(forgotten.code, 3);
+  EXPECT_THAT(forgotten.err, HasSubstr("set, but pawl resume will not know it: cannot write "));
+  std::filesystem::remove(repo() / ".git" / "pawl" / "settings.tmp");
+  EXPECT_THAT(ctl({"set", "parallel-max=60000"}).err, HasSubstr("--tasks-in-flight (8192) must not be smaller"));
+  EXPECT_EQ(ctl({"set", "rate=0"}).code, 0);
+  run_->signal(SIGKILL);
+  run_->wait();
+  EXPECT_THAT(resumed_with({"--parallel-max", "3"}, 3), AllOf(HasSubstr("parallel_max=3"), HasSubstr("rate=0")));
+  run_->signal(SIGKILL);
+  run_->wait();
+  EXPECT_THAT(read_file(repo() / ".git" / "pawl" / "settings"),
+              AllOf(HasSubstr("\nlog-level=debug\n"), HasSubstr("\nrate-tokens=0\n")));
+  server_.reset();
+}
+
 TEST_F(PawlSteering, DrainEndsARunAndStatusSaysHowToGoOn) {
   begin("200ms", 2000, {"--parallel-max", "8"});
   Process watch(pawl({"status", repo().string(), "--watch"}));

@@ -27,7 +27,7 @@ RunView full_view() {
                  {"connect_failed: refused\x1b[2J", 1, std::chrono::milliseconds{65000}}};
   view.streams = {{"stream-1", "task-17", "calling", std::chrono::milliseconds{9300}},
                   {"stream-2", "task-4", "ordering", std::chrono::milliseconds{8000}}};
-  view.budget = {5120, 10000, 120000, 1000000, std::chrono::hours{2}};
+  view.budget = {5120, 10000, 120000, 1000000, std::chrono::hours{2}, std::chrono::minutes{12}};
   return view;
 }
 

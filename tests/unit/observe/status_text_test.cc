@@ -20,6 +20,7 @@ TEST(ParseStatus, ReadsWhatToJsonWrote) {
   view.errors = {{.text = "down, \"very\" [down]", .count = 3, .last_ago = std::chrono::milliseconds{5}}};
   view.streams = {{.stream = "s", .id = "t", .waits_for = "saving", .waiting = std::chrono::milliseconds{9}}};
   view.budget.time_max = std::chrono::minutes{1};
+  view.budget.time = std::chrono::seconds{7};
   view.note = "a \"note\"\n\x01 caf\xC3\xA9 \xF0\x9F\x99\x82";
   const std::string json = to_json(view);
   const auto parsed = parse_status(json);

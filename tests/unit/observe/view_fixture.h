@@ -29,7 +29,12 @@ inline RunView busy_view() {
   view.save = {.depth = 2, .rate_per_s = 1950, .latency = {}};
   view.call = {.depth = 1066, .rate_per_s = 1940.5, .latency = view.latency};
   view.commit = {.depth = 31, .rate_per_s = 1930.4, .latency = {}};
-  view.budget = {.calls = 4200, .calls_max = 10'000, .tokens = 0, .tokens_max = 0, .time_max = {}};
+  view.budget = {.calls = 4200,
+                 .calls_max = 10'000,
+                 .tokens = 0,
+                 .tokens_max = 0,
+                 .time_max = {},
+                 .time = std::chrono::milliseconds{1900}};
   return view;
 }
 

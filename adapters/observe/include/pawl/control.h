@@ -1,8 +1,8 @@
 // The control socket of a run: what `pawl ctl` says to a process that is at work.
 //
 // One request a connection, one line: "pause", "resume", "drain", "stop" or "set KEY=VALUE". One line comes back: "ok",
-// or "error TEXT", or "refused TEXT". Who asks must be the user that the run belongs to, or root, as the kernel says
-// (SO_PEERCRED, unix(7)), whatever the mode of the socket and its folder.
+// or "error TEXT", or "failed TEXT" (the disk), or "refused TEXT". Who asks must be the user that the run belongs to,
+// or root, as the kernel says (SO_PEERCRED, unix(7)), whatever the mode of the socket and its folder.
 //
 // When not to use it: for reading a run's state (StatusSocket).
 #pragma once
@@ -37,8 +37,8 @@ class PAWL_API ControlSocket {
 };
 
 /// Asks the live run of `folder`. Success means: it does so, or has it in hand. Blocks up to `timeout`. Errors: usage
-/// (what the run says to the request), io (with sys_errno ENOENT or ECONNREFUSED nobody serves the folder, with EACCES
-/// the run belongs to another user).
+/// (what the run says to the request), io (the run could not store it; with sys_errno ENOENT or ECONNREFUSED nobody
+/// serves the folder, with EACCES the run belongs to another user).
 [[nodiscard]] PAWL_API Result<void> ask_control(const std::filesystem::path& folder, std::string_view request,
                                                 std::chrono::milliseconds timeout = std::chrono::seconds{5});
 

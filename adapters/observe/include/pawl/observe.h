@@ -98,7 +98,8 @@ struct StreamView {
 struct BudgetView {
   std::uint64_t calls = 0, calls_max = 0;    // that left this machine
   std::uint64_t tokens = 0, tokens_max = 0;  // counted only with a bound
-  std::chrono::milliseconds time_max{0};     // what is spent of it is RunView::elapsed
+  std::chrono::milliseconds time_max{0};
+  std::chrono::milliseconds time{0};  // spent of it: without pauses, so not always RunView::elapsed
 };
 
 /// A run at one instant.

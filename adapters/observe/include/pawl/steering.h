@@ -10,8 +10,8 @@
 
 namespace pawl::observe {
 
-/// Any thread, several at once; takes a mutex for moments and does not wait for the pipeline. Each call may come at any
-/// time, also when the run is ending: what has no meaning any more does nothing.
+/// Any thread, several at once; does not wait for the pipeline, and but for set() takes a mutex for moments. Each call
+/// may come at any time, also when the run is ending: what has no meaning any more does nothing.
 class PAWL_API Steering {
  public:
   /// No new call leaves; those on their way finish and are committed. Idempotent.
@@ -23,8 +23,9 @@ class PAWL_API Steering {
   /// Gives up what can be given up and ends within a second: as SIGINT twice.
   virtual void stop() = 0;
   /// Sets what can be set while a run goes on: parallel-max, rate, rate-tokens, log-level, as the
-  /// options of that name take them.
-  /// Errors: usage (unknown key; a value that is none of that key: says what is expected).
+  /// options of that name take them. Waits for the disk: the next run of the repository is to know it, too.
+  /// Errors: usage (unknown key; a value that is none of that key: says what is expected), io (set, and not
+  /// remembered).
   [[nodiscard]] virtual Result<void> set(std::string_view key, std::string_view value) = 0;
 
  protected:
