@@ -257,7 +257,9 @@ int print_with(Command command) {
 }
 
 /// CLI11's own codes become ours; help goes to standard output, errors to standard error.
-int refuse(CommandLine& line, const CLI::ParseError& error) { return line.app.exit(error) == 0 ? kAllDone : kUsage; }
+int refuse(CommandLine& line, const CLI::ParseError& error) {
+  return print_with([&] { return line.app.exit(error) == 0 ? kAllDone : kUsage; });
+}
 
 /// What is given with --failed alone, and what without. Throws CLI::ParseError.
 void check_source(const CommandLine& line) {

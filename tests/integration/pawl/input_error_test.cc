@@ -112,6 +112,9 @@ TEST_F(PawlInputError, HelpIsHelp) {
     EXPECT_EQ(help.wait(), 0);
     EXPECT_THAT(help.out(), HasSubstr("Example"));
   }
+  Process into_nothing({"sh", "-c", "exec \"$0\" --help >/dev/full", PAWL_TOOL});
+  EXPECT_EQ(into_nothing.wait(), 3);
+  EXPECT_THAT(into_nothing.err(), HasSubstr("cannot write to standard output: No space left"));
 }
 
 }  // namespace
