@@ -44,7 +44,7 @@ constexpr std::array kFiles = {
 };
 
 /// As roff reads it so that it comes out as it is: no escape, and signs that people copy as they are typed.
-std::string escaped(std::string_view text) {
+std::string roff(std::string_view text) {
   std::string out;
   for (const char c : text) {
     switch (c) {
@@ -63,15 +63,15 @@ std::string escaped(std::string_view text) {
 
 /// A line of text: what begins with a dot would be a request.
 std::string text_line(std::string_view text) {
-  return fmt::format("{}{}\n", text.starts_with('.') ? "\\&" : "", escaped(text));
+  return fmt::format("{}{}\n", text.starts_with('.') ? "\\&" : "", roff(text));
 }
 
-std::string bold(std::string_view text) { return "\\fB" + escaped(text) + "\\fR"; }
-std::string slanted(std::string_view text) { return "\\fI" + escaped(text) + "\\fR"; }
+std::string bold(std::string_view text) { return "\\fB" + roff(text) + "\\fR"; }
+std::string slanted(std::string_view text) { return "\\fI" + roff(text) + "\\fR"; }
 
 /// An argument of a macro, which a space would end.
 std::string heading(std::string_view macro, std::string_view text) {
-  return fmt::format(".{} \"{}\"\n", macro, escaped(text));
+  return fmt::format(".{} \"{}\"\n", macro, roff(text));
 }
 
 std::string entry(std::string_view name, std::string_view text) {
@@ -103,7 +103,7 @@ std::string option_entry(const DescribedOption& option) {
   std::string name;
   if (option.is_argument()) {
     name = slanted(option.place) + (option.repeated ? "..." : "");
-    if (option.offer == Offer::words) name += ": " + escaped(option.value);
+    if (option.offer == Offer::words) name += ": " + roff(option.value);
   } else {
     for (const auto& spelling : option.names) name += (name.empty() ? "" : ", ") + bold(spelling);
     if (option.takes_value) name += " " + slanted(option.value) + (option.repeated ? " ..." : "");

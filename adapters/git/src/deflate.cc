@@ -21,9 +21,9 @@ constexpr int kLevel = 1;
 
 // In larger ones what is spent once counts for less, and codes of their own save more.
 constexpr std::size_t kSmall = 2048;
-constexpr unsigned kLearnFrom = 16;   // one in so many
-constexpr unsigned kUses = 256;       // of the same codes
-constexpr std::size_t kHeadroom = 8;  // bytes that the stream's ends take
+constexpr unsigned kLearnFrom = 16;     // one in so many
+constexpr unsigned kUsesOfCodes = 256;  // contents
+constexpr std::size_t kHeadroom = 8;    // bytes that the stream's ends take
 
 void append_by_itself(std::string& out, std::string_view content) {
   thread_local const Compressor compressor{libdeflate_alloc_compressor(kLevel)};
@@ -47,7 +47,7 @@ class Codes {
   /// False: `content` is unlike those, so nothing has been appended.
   bool append(std::string& out, std::string_view content) {
     if (use_ % kLearnFrom == 0) isal_update_histogram(bytes_of(content), static_cast<int>(content.size()), &seen_);
-    if (++use_ >= kUses || !made_) make();
+    if (++use_ >= kUsesOfCodes || !made_) make();
 
     thread_local const auto stream = std::make_unique<isal_zstream>();
     isal_deflate_stateless_init(stream.get());
