@@ -20,7 +20,7 @@ using Compressor = std::unique_ptr<libdeflate_compressor, FreeCompressor>;
 constexpr int kLevel = 1;
 
 // In larger ones what is spent once counts for less, and codes of their own save more.
-constexpr std::size_t kSmall = 2048;
+constexpr std::size_t kSmall = 8192;
 constexpr unsigned kLearnFrom = 16;     // one in so many
 constexpr unsigned kUsesOfCodes = 256;  // contents
 constexpr std::size_t kHeadroom = 8;    // bytes that the stream's ends take
