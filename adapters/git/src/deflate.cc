@@ -16,7 +16,7 @@ struct FreeCompressor {
 };
 using Compressor = std::unique_ptr<libdeflate_compressor, FreeCompressor>;
 
-// Records are written once and read rarely: speed before size. `git gc` recompresses what it repacks.
+// Records are written once and read rarely: speed before size. `git repack -adF` deflates all anew.
 constexpr int kLevel = 1;
 
 // In larger ones what is spent once counts for less, and codes of their own save more.
