@@ -1,5 +1,7 @@
 #include "described.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <iterator>
@@ -16,12 +18,6 @@ std::vector<std::string> split(std::string_view text, char separator) {
     text.remove_prefix(std::min(end + 1, text.size()));
   }
   return parts;
-}
-
-std::string joined(const std::vector<std::string>& parts, std::string_view between) {
-  std::string text;
-  for (const auto& part : parts) text.append(text.empty() ? "" : between).append(part);
-  return text;
 }
 
 Offer offer_of(std::string_view value) {
@@ -46,7 +42,7 @@ void read_type(DescribedOption& option, const std::string& type) {
   const std::string_view check = std::string_view(type).substr(std::min(own->size() + 1, type.size()));
   if (check.starts_with('{') && check.ends_with('}')) {
     option.words = split(check.substr(1, check.size() - 2), ',');
-    option.value = joined(option.words, "|");
+    option.value = fmt::format("{}", fmt::join(option.words, "|"));
     option.offer = Offer::words;
     return;
   }

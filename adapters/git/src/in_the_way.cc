@@ -27,14 +27,6 @@ Result<bool> is_file_of_branch(Repository& repository, const std::string& name) 
   return entry != nullptr && git_tree_entry_type(entry) != GIT_OBJECT_TREE;
 }
 
-bool has_checked_out(Repository& repository) {
-  git_reference* raw = nullptr;
-  if (git_reference_lookup(&raw, handle(repository), "HEAD") != 0) return false;
-  const ReferenceHandle head(raw);
-  const char* target = git_reference_symbolic_target(head.get());
-  return target != nullptr && target == repository.branch();
-}
-
 }  // namespace
 
 Result<std::string> in_the_way(Repository& repository, std::string_view stream, CommitOptions::WorkTree work_tree) {
@@ -42,7 +34,8 @@ Result<std::string> in_the_way(Repository& repository, std::string_view stream, 
   const auto of_branch = is_file_of_branch(repository, name);
   if (!of_branch) return std::unexpected(of_branch.error());
   if (*of_branch) return name + " is a file on " + repository.branch();
-  if (work_tree == CommitOptions::WorkTree::leave || repository.work_tree().empty() || !has_checked_out(repository))
+  if (work_tree == CommitOptions::WorkTree::leave || repository.work_tree().empty() ||
+      !is_checked_out(handle(repository), repository.branch()))
     return std::string();
   const auto path = repository.work_tree() / name;
   struct stat about{};

@@ -266,6 +266,14 @@ Result<std::optional<ObjectId>> branch_tip(Repository& repository) {
   return branch_tip(handle(repository), repository.branch());
 }
 
+bool is_checked_out(git_repository* repository, const std::string& branch) noexcept {
+  git_reference* raw = nullptr;
+  if (git_reference_lookup(&raw, repository, "HEAD") != 0) return false;
+  const ReferenceHandle head(raw);
+  const char* target = git_reference_symbolic_target(head.get());  // null: HEAD is detached
+  return target != nullptr && target == branch;
+}
+
 Result<bool> has_commits(Repository& repository) {
   const auto tip = branch_tip(repository);
   if (!tip) return std::unexpected(tip.error());

@@ -61,6 +61,9 @@ struct Repository::Impl {
 [[nodiscard]] Result<std::optional<ObjectId>> branch_tip(Repository& repository);
 [[nodiscard]] Result<std::optional<ObjectId>> branch_tip(git_repository* repository, const std::string& branch);
 
+/// Whether HEAD points at this branch, born or not.
+[[nodiscard]] bool is_checked_out(git_repository* repository, const std::string& branch) noexcept;
+
 /// Root tree of a commit; none if there is no such commit. Errors: repository.
 [[nodiscard]] Result<std::optional<ObjectId>> tree_of(Repository& repository, const ObjectId& commit);
 [[nodiscard]] Result<std::optional<ObjectId>> tree_of(git_repository* repository, const ObjectId& commit);

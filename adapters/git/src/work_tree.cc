@@ -85,12 +85,7 @@ WorkTree::WorkTree(git_repository* repository, fs::path root, fs::path git_dir, 
 
 fs::path WorkTree::lock_note(const fs::path& git_dir) { return git_dir / "pawl" / "index-lock"; }
 
-bool WorkTree::checked_out() const {
-  git_reference* raw = nullptr;
-  if (git_reference_lookup(&raw, borrowed_repository_, "HEAD") != 0) return false;
-  const ReferenceHandle head(raw);
-  return git_reference_type(head.get()) == GIT_REFERENCE_SYMBOLIC && git_reference_symbolic_target(raw) == branch_;
-}
+bool WorkTree::checked_out() const { return is_checked_out(borrowed_repository_, branch_); }
 
 Result<void> WorkTree::lock_index() { return checked_out() ? index_lock_.take() : Result<void>{}; }
 
